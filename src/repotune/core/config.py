@@ -1,0 +1,167 @@
+"""repotune.toml as types. Every key has a default but the repositories; an unknown key is an error with a suggestion.
+
+A project states little; `repotune.pipeline.derive` fills what is None from the budget and the machine.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from repotune.core.errors import UserError
+
+CONFIG_NAME = "repotune.toml"
+
+
+class Section(BaseModel):
+    """A table of repotune.toml: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProjectSettings(Section):
+    """What is learnt from, and where the work lies."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    repositories: tuple[str, ...] = Field(min_length=1)
+    workspace: str = "work"
+    seed: int = Field(default=1, ge=0)
+
+
+class CorpusSettings(Section):
+    """What of the repositories becomes training text."""
+
+    languages: tuple[str, ...] | None = None
+    licences: Literal["any", "permissive"] = "any"
+    profile: Literal["starcoder2"] = "starcoder2"
+    exclude: tuple[str, ...] = ()
+    near_duplicates: float = Field(default=0.7, gt=0, le=1)
+    validation_share: float = Field(default=0.02, gt=0, lt=0.5)
+    test_share: float = Field(default=0.02, gt=0, lt=0.5)
+
+
+class TokenizerSettings(Section):
+    """The vocabulary. `size` counts special tokens too."""
+
+    size: int | None = Field(default=None, ge=512, le=262_144)
+
+
+class ModelSettings(Section):
+    """A step of the ladder of sizes, such as "10m"; None lets the budget choose."""
+
+    size: str | None = None
+
+
+class BudgetSettings(Section):
+    """The one dial: wall-clock hours for training on this machine."""
+
+    hours: float | None = Field(default=None, gt=0)
+
+
+class TrainSettings(Section):
+    """The training run. Amounts are in tokens; None is derived."""
+
+    tokens: int | None = Field(default=None, gt=0)
+    sequence: int | None = Field(default=None, ge=32)
+    batch_tokens: int | None = Field(default=None, ge=32)
+    optimiser: Literal["muon", "adamw"] = "muon"
+    learning_rate: float | None = Field(default=None, gt=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+    warmup_share: float = Field(default=0.02, ge=0, lt=1)
+    cooldown_share: float = Field(default=0.5, ge=0, le=1)
+    infilling_rate: float = Field(default=0.5, ge=0, le=1)
+    checkpoint_tokens: int | None = Field(default=None, gt=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+
+
+class EvaluateSettings(Section):
+    """How much is measured on the held-out files."""
+
+    items: int = Field(default=200, ge=1)
+    likelihood_bytes: int = Field(default=200_000, ge=1)
+
+
+class ReleaseSettings(Section):
+    """What is shipped beside the Hugging Face folder."""
+
+    gguf: tuple[Literal["f32", "q8_0"], ...] = ("f32", "q8_0")
+
+
+class ServeSettings(Section):
+    """Where the server listens. Loopback until told otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8750, ge=0, le=65535)
+
+
+class Config(Section):
+    """A whole repotune.toml."""
+
+    project: ProjectSettings
+    corpus: CorpusSettings = CorpusSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    model: ModelSettings = ModelSettings()
+    budget: BudgetSettings = BudgetSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    release: ReleaseSettings = ReleaseSettings()
+    serve: ServeSettings = ServeSettings()
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Config:
+        if self.budget.hours is not None and self.train.tokens is not None:
+            raise ValueError("budget.hours and train.tokens both say how long to train; keep one")
+        return self
+
+
+def load_config(path: Path) -> Config:
+    """Reads `path`, a repotune.toml. Raises UserError that names the key and, for a misspelt one, the nearest."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"There is no {path}.", f"repotune init REPOSITORY… writes a {CONFIG_NAME}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+    try:
+        return parse_config(tomllib.loads(text), str(path))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from error
+
+
+def parse_config(data: dict[str, Any], origin: str) -> Config:
+    """The tables of a repotune.toml as a Config. `origin` names the file in errors."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise _as_user_error(error, origin) from error
+
+
+def _as_user_error(error: ValidationError, origin: str) -> UserError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys_beside(first["loc"])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        return UserError(f"{origin}: unknown key {key}.", hint)
+    if first["type"] == "missing":
+        return UserError(f"{origin}: {key} is missing.")
+    said = first["msg"].removeprefix("Value error, ").rstrip(".")
+    given = "" if not key or isinstance(first["input"], dict) else f" (given: {first['input']!r})"
+    return UserError(f"{origin}: {key + ': ' if key else ''}{said}{given}.")
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed in the table that holds `location`."""
+    section: type[BaseModel] = Config
+    for part in location[:-1]:
+        annotation = section.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        section = annotation
+    return list(section.model_fields)
