@@ -1,8 +1,8 @@
 """The exceptions a user can meet.
 
-    RepotuneError
-    ├── UserError        something the user can change; shown as one sentence and a hint, exit status 2
-    └── Interrupted      a signal asked us to stop; state is on disk, exit status 130
+RepotuneError
+├── UserError        something the user can change; shown as one sentence and a hint, exit status 2
+└── Interrupted      a signal asked us to stop; state is on disk, exit status 130
 """
 
 
