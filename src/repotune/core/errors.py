@@ -1,8 +1,7 @@
 """The exceptions a user can meet.
 
 RepotuneError
-├── UserError        something the user can change; shown as one sentence and a hint, exit status 2
-└── Interrupted      a signal asked us to stop; state is on disk, exit status 130
+└── UserError        something the user can change; shown as one sentence and a hint, exit status 2
 """
 
 
@@ -20,7 +19,3 @@ class UserError(RepotuneError):
         super().__init__(message)
         self.message = message
         self.hint = hint
-
-
-class Interrupted(RepotuneError):
-    """The work was told to stop and did so in order; `repotune run` goes on from there."""
