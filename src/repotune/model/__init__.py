@@ -1,0 +1,1 @@
+"""The network, its configurations, and weights in and out in the Hugging Face layout."""
