@@ -21,6 +21,7 @@ from repotune import __version__
 from repotune.core.errors import UserError
 
 MANIFEST_NAME = "manifest.json"
+STARTED_NAME = ".started.json"  # in an unfinished folder: what it is to become, for the flow to know it again
 SCHEMA = 1
 
 
@@ -97,6 +98,7 @@ def complete(
     """Seals the unfinished folder of `folder` with a manifest and puts it in its place. Returns the manifest."""
     source = unfinished_path(folder)
     names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
+    names.remove(STARTED_NAME)
     stable = [name for name in names if name not in volatile]
     manifest = Manifest(
         step=folder.name,
@@ -160,6 +162,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _take_place(source: Path, folder: Path) -> None:
+    (source / STARTED_NAME).unlink(missing_ok=True)
     replaced = _replaced_path(folder)
     if folder.exists():
         shutil.rmtree(replaced, ignore_errors=True)

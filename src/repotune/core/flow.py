@@ -24,8 +24,6 @@ from repotune.core import artefact
 from repotune.core.console import Console, duration
 from repotune.core.errors import UserError
 
-_STARTED_NAME = ".started.json"
-
 State = Literal["done", "unfinished", "stale", "missing"]
 
 
@@ -129,7 +127,9 @@ def _stand(step: Step, workspace: Path, contents: Mapping[str, str], seed: int) 
     manifest = artefact.read_manifest(folder)
     begun = artefact.unfinished_path(folder).exists()
     if any(name not in contents for name in step.inputs):
-        return Standing(step, "stale" if manifest else "unfinished" if begun else "missing", ("inputs",), manifest)
+        return Standing(
+            step, "stale" if manifest else "unfinished" if begun else "missing", ("an earlier step",), manifest
+        )
     inputs = {name: contents[name] for name in step.inputs}
     if manifest is None:
         return Standing(step, "unfinished" if begun else "missing")
@@ -156,7 +156,6 @@ def _run_step(
         spent = before + time.monotonic() - started
         if unfinished.exists():
             _note_started(unfinished, print_, step, inputs, spent)
-    (unfinished / _STARTED_NAME).unlink()
     return artefact.complete(
         folder,
         fingerprint=print_,
@@ -188,14 +187,14 @@ def _prepare(step: Step, unfinished: Path, print_: str, inputs: Mapping[str, str
 def _note_started(unfinished: Path, print_: str, step: Step, inputs: Mapping[str, str], seconds: float) -> None:
     note = {"fingerprint": print_, "settings": dict(step.settings), "inputs": dict(inputs), "seconds": seconds}
     try:
-        artefact.write_atomically(unfinished / _STARTED_NAME, json.dumps(note))
+        artefact.write_atomically(unfinished / artefact.STARTED_NAME, json.dumps(note))
     except OSError as error:
         raise _as_user_error(error, step) from error
 
 
 def _read_started(unfinished: Path) -> dict[str, Any] | None:
     try:
-        note: dict[str, Any] = json.loads((unfinished / _STARTED_NAME).read_text(encoding="utf-8"))
+        note: dict[str, Any] = json.loads((unfinished / artefact.STARTED_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return note
@@ -221,8 +220,20 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         text = json.dumps(value, ensure_ascii=False)
         return text if len(text) <= 40 else text[:37] + "…"
 
+    flat_old, flat_new = _flat(old), _flat(new)
     return [
-        f"{key}: {short(old.get(key))} → {short(new.get(key))}"
-        for key in sorted(set(old) | set(new))
-        if old.get(key) != new.get(key)
+        f"{key}: {short(flat_old.get(key))} → {short(flat_new.get(key))}"
+        for key in sorted(set(flat_old) | set(flat_new))
+        if flat_old.get(key) != flat_new.get(key)
     ]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys: {"train": {"tokens": 5}} → {"train.tokens": 5}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

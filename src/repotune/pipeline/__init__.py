@@ -1,0 +1,1 @@
+"""The steps in order, and what is derived from the one dial."""

@@ -1,0 +1,152 @@
+"""From one dial to every number: vocabulary, size, length, batch. What is decided is written down once, in plan/.
+
+The budget in hours becomes tokens through a throughput measured on this machine, so two plans may differ; a plan
+that is written stays, and the run that follows it is reproducible.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from repotune.core import artefact, estimate
+from repotune.core.config import Config
+from repotune.core.console import duration
+from repotune.core.errors import UserError
+from repotune.core.flow import Work
+from repotune.core.hardware import Hardware, probe
+from repotune.model.configuration import LADDER, ModelConfig, ladder
+from repotune.pipeline.speed import Speeds
+from repotune.train.plan import TrainPlan
+
+PLAN_NAME = "plan.json"
+
+# A size without a budget trains to Chinchilla's ratio, but no further than eight epochs, after which new epochs add
+# little: 8 are worth 6.6 of fresh data, 16 worth 10.6 (Muennighoff et al. 2023).
+_TOKENS_PER_PARAMETER = 20
+_MOST_EPOCHS = 8
+# Share of the budget that trains; the rest validates and writes checkpoints.
+_TRAINING_SHARE = 0.93
+_MEMORY_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A decided plan and what it was decided by."""
+
+    plan: TrainPlan
+    unique_tokens: int
+    tokens_per_second: float
+    measured: bool
+
+    @property
+    def seconds(self) -> float:
+        """Expected duration of the training run."""
+        return self.plan.tokens / self.tokens_per_second / _TRAINING_SHARE
+
+    @property
+    def memory(self) -> float:
+        """Bytes of memory at the peak of training."""
+        model, sequence = self.plan.model, self.plan.sequence
+        rows = max(1, self.plan.batch_tokens // sequence)
+        activations = estimate.activation_memory(
+            model.layers, model.width, model.hidden, model.heads, model.vocabulary, sequence, rows
+        )
+        return estimate.training_memory(model.parameters(), activations)
+
+
+def vocabulary_size(corpus_bytes: int) -> int:
+    """Entries that suit a corpus: larger ones need more text for each entry to be seen; Replit's 32,768 at most."""
+    for size, limit in ((4096, 4e6), (8192, 50e6), (16_384, 400e6)):
+        if corpus_bytes < limit:
+            return size
+    return 32_768
+
+
+def choose(config: Config, vocabulary: int, unique_tokens: int, hardware: Hardware) -> Choice:
+    """Fills what `config` leaves open. Measures the machine's training throughput where torch is installed."""
+    speeds = Speeds(config, hardware)
+    memory = hardware.memory_free if speeds.device == "cpu" else hardware.gpus[0].memory
+    candidates = []
+    for size in [config.model.size] if config.model.size else list(LADDER):
+        model = ladder(size, vocabulary, config.train.sequence or _sequence(size))
+        if config.model.size is None and estimate.training_memory(model.parameters(), 0) > _MEMORY_SHARE * memory:
+            break
+        tokens = _tokens(config, model, unique_tokens, speeds.expected(model) if config.budget.hours else 0.0)
+        candidates.append((estimate.loss(model.parameters(), tokens, unique_tokens), size, model))
+    if not candidates:
+        raise UserError("The free memory is too little for the smallest model.", "repotune doctor shows it")
+    _, size, model = min(candidates, key=lambda candidate: candidate[0])
+    batch = config.train.batch_tokens or _batch_tokens(size)
+    speed, measured = speeds.of(model, batch)
+    plan = _train_plan(config, model, _tokens(config, model, unique_tokens, speed), batch, speeds.device)
+    return Choice(plan, unique_tokens, speed, measured)
+
+
+def build_plan(work: Work, config: Config) -> None:
+    """Writes plan.json, what the run follows, and measured.json, what it was decided by."""
+    index = json.loads((work.inputs["tokens"] / "index.json").read_text(encoding="utf-8"))
+    choice = choose(config, index["vocabulary"], index["splits"]["train"]["tokens"], probe(work.folder))
+    for line in describe(choice):
+        work.console.say(f"  {line}")
+    artefact.write_atomically(work.folder / PLAN_NAME, json.dumps(asdict(choice.plan), indent=2) + "\n")
+    measured = {
+        "tokens_per_second": round(choice.tokens_per_second),
+        "measured": choice.measured,
+        "unique_tokens": choice.unique_tokens,
+        "expected_seconds": round(choice.seconds),
+        "expected_memory": round(choice.memory),
+    }
+    artefact.write_atomically(work.folder / "measured.json", json.dumps(measured, indent=2) + "\n")
+
+
+def read_plan(folder: Path) -> TrainPlan:
+    """The plan in a plan/ folder."""
+    data: dict[str, Any] = json.loads((folder / PLAN_NAME).read_text(encoding="utf-8"))
+    return TrainPlan(**{**data, "model": ModelConfig(**data["model"])})
+
+
+def describe(choice: Choice) -> list[str]:
+    """The choice in lines for a person."""
+    plan, model = choice.plan, choice.plan.model
+    source = "measured here" if choice.measured else "estimated"
+    return [
+        f"model: {model.parameters():,} parameters, {model.layers} layers of width {model.width}, "
+        f"context {model.context}, vocabulary {model.vocabulary:,}",
+        f"training: {plan.tokens:,} tokens, {plan.tokens / choice.unique_tokens:.1f} epochs of "
+        f"{choice.unique_tokens:,}, {plan.batch_tokens:,} a step, by {plan.optimiser} on {plan.device}",
+        f"speed: {choice.tokens_per_second:,.0f} tokens/s ({source}), so about {duration(choice.seconds)}",
+    ]
+
+
+def _train_plan(config: Config, model: ModelConfig, tokens: int, batch_tokens: int, device: str) -> TrainPlan:
+    train = config.train
+    return TrainPlan(
+        model=model,
+        tokens=tokens,
+        sequence=model.context,
+        batch_tokens=batch_tokens,
+        device=device,
+        seed=config.project.seed,
+    )
+
+
+def _tokens(config: Config, model: ModelConfig, unique_tokens: int, speed: float) -> int:
+    """How long to train: as stated, as the hours allow, or by Chinchilla's ratio."""
+    if config.train.tokens is not None:
+        return config.train.tokens
+    if config.budget.hours is not None:
+        return max(1, round(config.budget.hours * 3600 * _TRAINING_SHARE * speed))
+    return min(_TOKENS_PER_PARAMETER * model.parameters(), _MOST_EPOCHS * unique_tokens)
+
+
+def _sequence(size: str) -> int:
+    """Tokens of context that a size is trained with: short ones are cheaper, and small models use little more."""
+    return {"1m": 256, "2m": 256, "5m": 256, "10m": 512, "30m": 1024, "60m": 1024}.get(size, 2048)
+
+
+def _batch_tokens(size: str) -> int:
+    """Tokens a step, smaller for smaller models, whose runs are short and want many steps."""
+    return {"1m": 4096, "2m": 4096, "5m": 4096, "10m": 8192, "30m": 16_384, "60m": 32_768}.get(size, 131_072)

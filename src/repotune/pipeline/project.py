@@ -1,0 +1,51 @@
+"""A project on disk: its repotune.toml, where its repositories and its workspace lie."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from repotune.core.config import Config, load_config
+
+
+@dataclass(frozen=True)
+class Project:
+    """A configuration with its paths resolved. `repositories` are absolute paths or URLs."""
+
+    config: Config
+    path: Path
+    workspace: Path
+    repositories: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.config.project.name
+
+    @property
+    def seed(self) -> int:
+        return self.config.project.seed
+
+
+def open_project(config_path: Path) -> Project:
+    """Reads a repotune.toml. Relative paths in it count from its own folder."""
+    config = load_config(config_path)
+    root = config_path.absolute().parent
+    return Project(
+        config=config,
+        path=config_path,
+        workspace=root / Path(config.project.workspace).expanduser(),
+        repositories=tuple(locate(repository, root) for repository in config.project.repositories),
+    )
+
+
+def locate(repository: str, root: Path) -> str:
+    """A URL (https://…, git@host:path) as it is; a path made absolute, counted from `root`."""
+    if is_url(repository):
+        return repository
+    return str((root / Path(repository).expanduser()).resolve())
+
+
+def is_url(repository: str) -> bool:
+    """Whether git would fetch `repository` from elsewhere: a scheme, or scp's user@host:path."""
+    return bool(re.match(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:", repository))

@@ -1,0 +1,196 @@
+"""The nine steps from repositories to report, in order. A room is imported only when its step runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from repotune.core.errors import UserError
+from repotune.core.flow import Step, Work
+from repotune.core.hardware import available_cores
+from repotune.pipeline.project import Project
+
+
+def build_steps(project: Project) -> list[Step]:
+    """The flow of `project`."""
+    return [
+        _corpus(project),
+        _tokenizer(project),
+        _tokens(),
+        _plan(project),
+        _run(project),
+        _results(project),
+        _release(project),
+        _trial(),
+        _report(project),
+    ]
+
+
+def until(steps: Sequence[Step], name: str) -> list[Step]:
+    """The steps up to and with `name`. Raises UserError where there is none of that name."""
+    names = [step.name for step in steps]
+    if name not in names:
+        raise UserError(f"There is no step {name}.", f"the steps are: {', '.join(names)}")
+    return list(steps[: names.index(name) + 1])
+
+
+def _corpus(project: Project) -> Step:
+    from repotune.corpus.sources import state_of
+
+    settings = project.config.corpus
+
+    def run(work: Work) -> None:
+        from repotune.corpus.build import build_corpus
+
+        build_corpus(work, project.repositories, settings, workers=available_cores())
+
+    # Where a repository lies does not matter to what is in it: its state is its fingerprint.
+    return Step(
+        name="corpus",
+        title="Corpus: collect, filter, deduplicate, split",
+        run=run,
+        settings={**_plain(settings), "repositories": state_of(project.repositories)},
+    )
+
+
+def _tokenizer(project: Project) -> Step:
+    settings = project.config.tokenizer
+
+    def run(work: Work) -> None:
+        from repotune.pipeline.derive import vocabulary_size
+        from repotune.tokenizer.vocabulary import build_tokenizer
+
+        summary = json.loads((work.inputs["corpus"] / "summary.json").read_text(encoding="utf-8"))
+        build_tokenizer(work, settings.size or vocabulary_size(summary["splits"]["train"]["bytes"]))
+
+    return Step(
+        name="tokenizer",
+        title="Tokenizer: learn the vocabulary",
+        run=run,
+        inputs=("corpus",),
+        settings=_plain(settings),
+    )
+
+
+def _tokens() -> Step:
+    def run(work: Work) -> None:
+        from repotune.tokenizer.packing import build_tokens
+
+        build_tokens(work)
+
+    return Step(name="tokens", title="Tokens: encode the corpus", run=run, inputs=("corpus", "tokenizer"))
+
+
+def _plan(project: Project) -> Step:
+    config = project.config
+
+    def run(work: Work) -> None:
+        from repotune.pipeline.derive import build_plan
+
+        build_plan(work, config)
+
+    return Step(
+        name="plan",
+        title="Plan: choose size and length by what this machine can do",
+        run=run,
+        inputs=("tokenizer", "tokens"),
+        settings=_training_settings(project),
+        volatile=frozenset({"measured.json"}),
+    )
+
+
+def _run(project: Project) -> Step:
+    def run(work: Work) -> None:
+        from repotune.pipeline.derive import read_plan
+        from repotune.train.run import build_run
+
+        build_run(work, read_plan(work.inputs["plan"]))
+
+    return Step(
+        name="run",
+        title="Run: train the model",
+        run=run,
+        inputs=("tokenizer", "tokens", "plan"),
+        settings=_training_settings(project),
+        volatile=frozenset({"metrics.jsonl", "logbook.md"}),
+        resumable=True,
+    )
+
+
+def _results(project: Project) -> Step:
+    settings = project.config.evaluate
+
+    def run(work: Work) -> None:
+        from repotune.evaluate.run import build_results
+
+        build_results(work, settings)
+
+    return Step(
+        name="results",
+        title="Results: measure it on held-out files",
+        run=run,
+        inputs=("corpus", "tokenizer", "tokens", "run"),
+        settings=_plain(settings),
+    )
+
+
+def _release(project: Project) -> Step:
+    settings = project.config.release
+
+    def run(work: Work) -> None:
+        from repotune.release.build import build_release
+
+        build_release(work, settings, project.name)
+
+    return Step(
+        name="release",
+        title="Release: package it for transformers, llama.cpp and the server",
+        run=run,
+        inputs=("corpus", "tokenizer", "tokens", "run", "results"),
+        settings={**_plain(settings), "name": project.name},
+    )
+
+
+def _trial() -> Step:
+    def run(work: Work) -> None:
+        from repotune.core.config import ServeSettings
+        from repotune.serve.trial import build_trial
+
+        # The trial takes a free port of its own: the project's may be in use by the server it will replace.
+        build_trial(work, ServeSettings(port=0))
+
+    return Step(
+        name="trial",
+        title="Trial: start the server and ask it for completions",
+        run=run,
+        inputs=("corpus", "release"),
+        volatile=frozenset({"trial.json", "log.txt"}),
+    )
+
+
+def _report(project: Project) -> Step:
+    def run(work: Work) -> None:
+        from repotune.report.build import build_report
+
+        build_report(work, project.name)
+
+    return Step(
+        name="report",
+        title="Report: put it on one page",
+        run=run,
+        inputs=("corpus", "tokenizer", "tokens", "plan", "run", "results", "release", "trial"),
+        settings={"name": project.name},
+    )
+
+
+def _training_settings(project: Project) -> Mapping[str, Any]:
+    """What the plan, and so the run, depends on."""
+    config = project.config
+    return {"model": _plain(config.model), "budget": _plain(config.budget), "train": _plain(config.train)}
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    """A section as JSON values, so that it compares equal to what a manifest holds."""
+    plain: dict[str, Any] = json.loads(section.model_dump_json())
+    return plain
