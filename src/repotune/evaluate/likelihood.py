@@ -1,0 +1,134 @@
+"""Bits per byte of held-out files: how many bits a model needs for code it has never seen. Lower is better.
+
+What is predicted is the code alone: the header (`<file_sep>`, path) is given, the end token is not asked for. Every
+byte counts once. A file longer than the network's context is read in windows that advance by half of it, so that each
+token is predicted from at least half a context; each window begins with the header, as a trimmed prompt does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from repotune.core.console import Progress
+from repotune.evaluate.ngram import Float, Passage
+from repotune.evaluate.suffix_array import Int
+from repotune.evaluate.tasks import HeldOut, number
+from repotune.model.network import Network
+from repotune.tokenizer.encoding import Codec
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Window:
+    """Ids for one forward pass; those from `first` on are scored, and stand at `place` in the passage's scores."""
+
+    ids: Int
+    first: int
+    place: int
+
+
+def header_ids(codec: Codec, path: str, context: int) -> list[int]:
+    """The header of `path`, or the one without a path where that would take a quarter of the context."""
+    header = codec.header(path)
+    return header if 4 * len(header) <= context else codec.header("")
+
+
+def cut_passages(
+    files: Sequence[HeldOut], codec: Codec, context: int, most_bytes: int, seed: int
+) -> list[tuple[HeldOut, Passage, int]]:
+    """A passage of every file and its length in bytes, together at most `most_bytes` (but a token of each file).
+
+    The bytes are shared out evenly: short files are read whole, of longer ones a piece where `seed` decides.
+    """
+    widths = np.array([len(codec.decode_bytes([token])) for token in range(codec.size)])
+    share = even_share([len(file.text.encode(errors="replace")) for file in files], most_bytes)
+    passages = []
+    for file in files:
+        header, body = header_ids(codec, file.path, context), codec.encode(file.text)
+        if body:
+            start, stop = _piece(widths[body], share, number(seed, "likelihood", file.name))
+            ids = np.array(header + body)
+            length = int(widths[body[start:stop]].sum())
+            passages.append((file, Passage(ids, len(header) + start, len(header) + stop), length))
+    return passages
+
+
+def even_share(sizes: Sequence[int], total: int) -> int:
+    """The largest cap under which the capped `sizes` sum to at most `total`; at least 1."""
+    left = total
+    for position, size in enumerate(sorted(sizes)):
+        cap = left // (len(sizes) - position)
+        if size > cap:
+            return max(1, cap)
+        left -= size
+    return max([1, *sizes])
+
+
+def windows(passage: Passage, header: int, context: int) -> Iterator[Window]:
+    """The passes that score each id of `passage` once; `header` ids at its beginning are repeated in each."""
+    room = context + 1 - header  # the last id is predicted, not read
+    at = passage.start
+    while at < passage.stop:
+        end = min(passage.stop, max(header + room, at + max(1, room // 2)))
+        begin = max(header, end - room)
+        ids = np.concatenate([passage.ids[:header], passage.ids[begin:end]])
+        yield Window(ids, header + at - begin, at - passage.start)
+        at = end
+
+
+@torch.inference_mode()
+def network_bits(
+    network: Network, passages: Sequence[Passage], headers: Sequence[int], progress: Progress
+) -> list[Float]:
+    """−log2 p of each id that each passage predicts. `headers`: the length of each one's header.
+
+    Advances `progress` by ids scored. Runs in the weights' own type and on their device.
+    """
+    bits = [np.zeros(passage.stop - passage.start) for passage in passages]
+    todo = [
+        (number, window)
+        for number, (passage, header) in enumerate(zip(passages, headers, strict=True))
+        for window in windows(passage, header, network.config.context)
+    ]
+    todo.sort(key=lambda pair: len(pair[1].ids))  # like lengths together: little padding
+    for start in range(0, len(todo), _BATCH):
+        batch = todo[start : start + _BATCH]
+        for (passage_number, window), scores in zip(batch, _score(network, [w for _, w in batch]), strict=True):
+            bits[passage_number][window.place : window.place + len(scores)] = scores
+            progress.advance(len(scores))
+    return bits
+
+
+def _score(network: Network, batch: Sequence[Window]) -> list[NDArray[np.float32]]:
+    """The scored ids' bits for each window. Padding stands on the right, where a causal network does not look."""
+    longest = max(len(window.ids) for window in batch)
+    padded = np.zeros((len(batch), longest), np.int64)
+    for row, window in enumerate(batch):
+        padded[row, : len(window.ids)] = window.ids
+    ids = torch.from_numpy(padded).to(next(network.parameters()).device)
+    features = network.features(ids[:, :-1])
+    scores = []
+    for row, window in enumerate(batch):
+        logits = network.head(features[row, window.first - 1 : len(window.ids) - 1]).float()
+        targets = ids[row, window.first : len(window.ids)]
+        scores.append(
+            (torch.nn.functional.cross_entropy(logits, targets, reduction="none") / math.log(2)).cpu().numpy()
+        )
+    return scores
+
+
+def _piece(widths: Int, share: int, chosen: int) -> tuple[int, int]:
+    """Start and stop of at least one and else as many tokens as fit into `share` bytes, at a chosen place."""
+    ends = np.cumsum(widths)
+    spare = max(0, int(ends[-1]) - share)
+    start = int(np.searchsorted(ends, chosen % (spare + 1), side="right"))
+    before = int(ends[start] - widths[start])
+    stop = int(np.searchsorted(ends, before + share, side="right"))
+    return start, max(start + 1, stop)

@@ -1,0 +1,109 @@
+"""A small workspace of real parts: a corpus in two languages, tokenizer, tokens and a network trained briefly."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from repotune.core.console import Console
+from repotune.core.flow import Work
+from repotune.evaluate.tasks import HeldOut
+from repotune.model.configuration import ModelConfig
+from repotune.model.network import Network
+from repotune.model.weights import save_model
+from repotune.tokenizer.encoding import Codec, load_codec
+from repotune.tokenizer.packing import TokenStore, build_tokens
+from repotune.tokenizer.vocabulary import build_tokenizer
+
+COLUMNS = ("text", "path", "language", "repository")
+PART = """# part {0}
+step_{0}() {{
+    echo "step {0}"
+    run --level {0} | sort
+}}
+"""
+SHELL = "".join(PART.format(number) for number in range(40))
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Folders by step, and what they hold."""
+
+    folders: dict[str, Path]
+    codec: Codec
+
+    def work(self, folder: Path) -> Work:
+        folder.mkdir(exist_ok=True)
+        return Work(folder, self.folders, Console(quiet=True), seed=3)
+
+
+def write_corpus(folder: Path, splits: dict[str, list[HeldOut]]) -> None:
+    folder.mkdir(parents=True)
+    for split, files in splits.items():
+        table = {name: pa.array([getattr(file, name) for file in files], pa.string()) for name in COLUMNS}
+        pq.write_table(pa.table(table), folder / f"{split}-00000.parquet")
+
+
+def python_files() -> list[HeldOut]:
+    library = Path(sysconfig.get_paths()["stdlib"])
+    paths = [path for path in sorted(library.glob("*.py")) if 2_000 < path.stat().st_size < 40_000]
+    return [HeldOut(path.read_text("utf-8"), path.name, "Python", "library") for path in paths[:60]]
+
+
+def train(network: Network, store: TokenStore, codec: Codec, steps: int) -> None:
+    """Plain AdamW on the tokens: enough to be far better than nothing."""
+    stream = np.concatenate([np.append(store.document(i), codec.end) for i in range(len(store))]).astype(np.int64)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for step in range(steps):
+        starts = np.random.default_rng(step).integers(0, len(stream) - 129, 8)
+        ids = torch.from_numpy(np.stack([stream[start : start + 129] for start in starts]))
+        logits = network(ids[:, :-1])
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+
+@pytest.fixture(scope="session")
+def held_out() -> list[HeldOut]:
+    return [*python_files()[50:], HeldOut(SHELL, "bin/steps.sh", "Shell", "tools")]
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory, held_out: list[HeldOut]) -> Workspace:
+    root = tmp_path_factory.mktemp("workspace")
+    folders = {name: root / name for name in ("corpus", "tokenizer", "tokens", "run")}
+    files = python_files()
+    write_corpus(folders["corpus"], {"train": files[:42], "validation": files[42:50], "test": held_out})
+    for name in ("tokenizer", "tokens", "run"):
+        folders[name].mkdir()
+    quiet = Console(quiet=True)
+    build_tokenizer(Work(folders["tokenizer"], folders, quiet, seed=1), 1024)
+    build_tokens(Work(folders["tokens"], folders, quiet, seed=1))
+    codec = load_codec(folders["tokenizer"])
+    torch.manual_seed(0)
+    network = Network(ModelConfig(codec.size, width=64, layers=2, heads=4, kv_heads=2, hidden=128, context=256))
+    save_model(folders["run"] / "initial", network, folders["tokenizer"])
+    train(network, TokenStore(folders["tokens"], "train"), codec, steps=60)
+    checkpoint = folders["run"] / "checkpoints" / "00000060"
+    save_model(checkpoint, network, folders["tokenizer"])
+    (checkpoint / "state").mkdir()
+    return Workspace(folders, codec)
+
+
+@pytest.fixture
+def emptied(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """The same without any held-out file."""
+    corpus = tmp_path / "corpus"
+    shutil.copytree(workspace.folders["corpus"], corpus)
+    (corpus / "test-00000.parquet").unlink()
+    pq.write_table(pa.table({name: pa.array([], pa.string()) for name in COLUMNS}), corpus / "test-00000.parquet")
+    return Workspace({**workspace.folders, "corpus": corpus}, workspace.codec)
