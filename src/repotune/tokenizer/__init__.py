@@ -1,0 +1,1 @@
+"""From corpus/ to tokenizer/ and tokens/: the vocabulary, encoding and packing. Never imports torch."""
