@@ -1,0 +1,139 @@
+"""From a question to a completion: the prompt, the generation, what is trimmed from it and what is counted.
+
+Both dialects, OpenAI's and llama.cpp's, come down to an `Ask`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+from starlette.concurrency import run_in_threadpool
+
+from repotune.core.errors import RepotuneError
+from repotune.infer.decoding import Sampling
+from repotune.infer.engine import Engine
+from repotune.infer.prompts import continuation_prompt, infilling_prompt
+from repotune.serve.metrics import Metrics
+from repotune.serve.postprocess import Trimmer
+from repotune.serve.scheduler import Generation, Scheduler, Task
+from repotune.tokenizer.encoding import Codec
+
+_UNTRIMMED = 2**31  # as the room for a prompt: its whole text is encoded
+
+Finish = Literal["stop", "length"]
+
+
+class PromptTooLongError(RepotuneError):
+    """A plain prompt and what shall follow it are longer than the model's context."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A question to the model. With a `suffix`, even an empty one, the gap before it is filled; with None the prefix
+    is continued. After `patience` seconds of generating, the end of the line under way is the end of it all."""
+
+    prefix: str
+    suffix: str | None
+    max_tokens: int
+    sampling: Sampling
+    stop: tuple[str, ...] = ()
+    path: str = ""
+    patience: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Text that is certain to stay, and the tokens read meanwhile; some of these may end up trimmed away."""
+
+    text: str
+    tokens: tuple[int, ...]
+    log_probabilities: tuple[float, ...]
+
+
+class Completer:
+    """Answers questions with one engine. The scheduler runs between its `start` and its `close`."""
+
+    def __init__(self, engine: Engine, codec: Codec, scheduler: Scheduler, metrics: Metrics) -> None:
+        self.codec = codec
+        self.context = engine.context
+        self.metrics = metrics
+        self._scheduler = scheduler
+
+    async def begin(self, ask: Ask) -> Completion:
+        """Admits `ask`. Raises PromptTooLongError for a plain prompt, and BusyError."""
+        arrived = time.perf_counter()
+        task = await run_in_threadpool(self._task, ask)  # encoding a long file would hold up the event loop
+        return Completion(ask, self._scheduler.admit(task), self.metrics, arrived)
+
+    def _task(self, ask: Ask) -> Task:
+        if ask.suffix is None:
+            prompt = continuation_prompt(self.codec, ask.prefix, ask.path, _UNTRIMMED)
+            if len(prompt) + ask.max_tokens > self.context:
+                raise PromptTooLongError(
+                    f"The prompt has {len(prompt)} tokens and max_tokens is {ask.max_tokens}; "
+                    f"the model's context holds {self.context} together."
+                )
+            return Task(prompt, ask.max_tokens, ask.sampling, ask.stop)
+        # An editor sends whole files: what lies far from the gap is left out. At least half of the context is prompt.
+        max_tokens = min(ask.max_tokens, self.context // 2)
+        prompt = infilling_prompt(self.codec, ask.prefix, ask.suffix, ask.path, self.context - max_tokens)
+        return Task(prompt, max_tokens, ask.sampling, ask.stop)
+
+
+class Completion:
+    """One completion under way. Iterate for its chunks; afterwards, or after `close`, the figures are final."""
+
+    def __init__(self, ask: Ask, generation: Generation, metrics: Metrics, arrived: float) -> None:
+        self.text = ""
+        self.finish: Finish | None = None
+        self.prompt_tokens = len(generation.task.prompt)
+        self.completion_tokens = 0
+        self.decode_seconds = 0.0
+        self._ask = ask
+        self._generation = generation
+        self._metrics = metrics
+        self._arrived = arrived
+        self._trimmer = None if ask.suffix is None else Trimmer(ask.prefix, ask.suffix)
+
+    @property
+    def cached_tokens(self) -> int:
+        """How much of the prompt was in the engine already."""
+        return self._generation.cached_tokens
+
+    @property
+    def prefill_seconds(self) -> float:
+        return self._generation.prefill_seconds
+
+    async def __aiter__(self) -> AsyncIterator[Chunk]:
+        first = 0.0
+        async for piece in self._generation:
+            now = time.perf_counter()
+            if not first:
+                first = now
+                self._metrics.first_token(first - self._arrived, self.prompt_tokens, self.cached_tokens)
+            self.completion_tokens += len(piece.tokens)
+            self.decode_seconds = now - first
+            text, enough = self._trim(piece.text, piece.finish)
+            late = self.decode_seconds > self._ask.patience and "\n" in self.text + text
+            self.text += text
+            self.finish = piece.finish or ("stop" if enough else "length" if late else None)
+            yield Chunk(text, piece.tokens, piece.log_probabilities)
+            if self.finish:
+                return
+
+    def close(self) -> None:
+        """Ends it and counts it: a completion without a finish was left by its reader."""
+        self._generation.cancel()
+        self._metrics.completed(self.finish or "abort", time.perf_counter() - self._arrived, self.completion_tokens)
+
+    def _trim(self, text: str, finish: Finish | None) -> tuple[str, bool]:
+        """What of `text` to show, and whether that was all there is to say."""
+        if self._trimmer is None:
+            return text, False
+        shown = self._trimmer.feed(text)
+        if finish:
+            shown += self._trimmer.finish()
+        return shown, self._trimmer.done

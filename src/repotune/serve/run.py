@@ -1,0 +1,92 @@
+"""Starts the server for a release and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from repotune.core.config import ServeSettings
+from repotune.core.console import Console
+from repotune.core.errors import UserError
+from repotune.infer.decoder import open_engine
+from repotune.serve.app import create_app
+from repotune.serve.facts import read_facts
+from repotune.tokenizer.encoding import load_codec
+
+_GRACE_SECONDS = 5  # for answers under way, when told to stop
+
+
+@dataclass(frozen=True)
+class BoundServer:
+    """A server whose address is taken and whose model is loaded; `server.run(sockets=[listener])` runs it."""
+
+    server: uvicorn.Server
+    listener: socket.socket
+    url: str
+
+    def run(self) -> None:
+        """Answers until SIGINT or SIGTERM."""
+        self.server.run(sockets=[self.listener])
+
+
+def serve(release_folder: Path, settings: ServeSettings, console: Console, report: Path | None = None) -> None:
+    """Serves `release_folder` until Ctrl-C; `report` is shown at /report.
+
+    Raises UserError for a folder without a release and for an address that cannot be taken.
+    """
+    bound = open_server(release_folder, settings, report)
+    console.say(f"serving {release_folder} at {bound.url} — Ctrl-C stops it")
+    if settings.host not in ("127.0.0.1", "localhost", "::1"):
+        console.warn(f"whoever reaches {settings.host} can use it: there is no password")
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again when it has shut down
+        bound.run()
+    console.say("stopped")
+
+
+def open_server(release_folder: Path, settings: ServeSettings, report: Path | None = None) -> BoundServer:
+    """Takes the address and loads the model. Raises UserError as `serve`."""
+    facts = read_facts(release_folder)
+    listener = _listen(settings)
+    try:
+        app = create_app(open_engine(release_folder), load_codec(release_folder), facts, settings.host, report)
+    except BaseException:
+        listener.close()
+        raise
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return BoundServer(uvicorn.Server(config), listener, f"http://{host}:{listener.getsockname()[1]}")
+
+
+def _listen(settings: ServeSettings) -> socket.socket:
+    """Takes the address before the model is loaded, so that a taken port is told at once; port 0 takes a free one."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except socket.gaierror as error:
+        raise UserError(
+            f"{settings.host} is no address of this machine: {error.strerror}.", 'serve.host = "127.0.0.1" is'
+        ) from error
+    family, kind, protocol, _, address = found[0]
+    # With the protocol named, asyncio turns Nagle's algorithm off for each connection: 1 ms an answer instead of 44.
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            hint = f"stop what listens there, or choose another: --port {settings.port + 1}; 0 takes a free one"
+            raise UserError(f"Port {settings.port} of {settings.host} is taken.", hint) from error
+        raise UserError(f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}.") from error
+    return listener
