@@ -31,6 +31,7 @@ _WIDEST = 1 << 15  # continuations counted for one distribution; where there are
 _ORDER_EDGES = np.array([1, 2, 3, 4, 5, 6, 8, 12, 16])
 _COUNT_EDGES = np.array([2, 3, 5, 9, 33, 257])
 _DIVERSITY_EDGES = np.array([2, 3, 5])
+_CACHE_SHAPE = (len(_ORDER_EDGES) + 1, len(_ORDER_EDGES) + 1)
 _SHAPE = (len(_ORDER_EDGES) + 1, len(_COUNT_EDGES) + 1, len(_DIVERSITY_EDGES) + 1)
 
 
@@ -54,7 +55,7 @@ class _Evidence:
     bucket: Int  # of the context, into the static weights
     occurs: NDArray[np.bool_]
     cache_share: Float
-    cache_match: Int  # tokens shared by the most like context in the file
+    cache_bucket: Int  # into the weights of the cache
 
 
 class NgramModel:
@@ -67,7 +68,7 @@ class NgramModel:
         # Reversed, so that the spans of a context's ever longer ends are nested, and what follows it stands before it.
         self._index = SuffixArray(stream[::-1], ORDERS)
         self._static = np.full(_SHAPE, 0.5).ravel()
-        self._cache = np.full(ORDERS + 1, 0.5)
+        self._cache = np.full(_CACHE_SHAPE, 0.5).ravel()
 
     @property
     def tokens(self) -> int:
@@ -87,7 +88,7 @@ class NgramModel:
         """−log2 p of each id that the passage predicts."""
         evidence = self._gather(passage)
         static = _interpolate(evidence, self._static, self.vocabulary)[:, -1]
-        weight = self._cache[evidence.cache_match]
+        weight = self._cache[evidence.cache_bucket]
         return -np.log2(weight * evidence.cache_share + (1 - weight) * static)
 
     def distribution(self, context: Int) -> Float:
@@ -102,6 +103,7 @@ class NgramModel:
                 low, high = self._index.narrow(low, high, order - 1, int(context[-order]))
             if low == high:
                 break
+            longest = order
             bucket = self._buckets(np.array([order]), np.array([low]), np.array([high]))
             rows = np.linspace(low, high - 1, min(high - low, _WIDEST)).astype(np.int64)
             counts = np.bincount(self._following(rows), minlength=self.vocabulary)
@@ -109,8 +111,9 @@ class NgramModel:
             p = weight * counts / len(rows) + (1 - weight) * p
         _, like, follows = next(_earlier_places(context, len(context), len(context) + 1))
         kernel = CACHE_BASE**like
-        weight = self._cache[like.max()].item()
-        return weight * np.bincount(follows, kernel, self.vocabulary) / kernel.sum() + (1 - weight) * p
+        weight = self._cache[_cache_bucket(like.max(keepdims=True), np.array([longest]))].item()
+        mixed: Float = weight * np.bincount(follows, kernel, self.vocabulary) / kernel.sum() + (1 - weight) * p
+        return mixed
 
     def _gather(self, passage: Passage) -> _Evidence:
         start, stop, ids = passage.start, passage.stop, np.asarray(passage.ids, np.int64)
@@ -121,12 +124,13 @@ class NgramModel:
         bucket = np.zeros(context.shape, np.int64)
         orders = np.broadcast_to(np.arange(ORDERS), context.shape)
         bucket[occurs] = self._buckets(orders[occurs], low[:-1, :-1][occurs], high[:-1, :-1][occurs])
-        cache_share, cache_match = np.zeros(stop - start), np.zeros(stop - start, np.int64)
+        cache_share, best = np.zeros(stop - start), np.zeros(stop - start, np.int64)
         for at, like, follows in _earlier_places(ids, start, stop):
             kernel = CACHE_BASE**like
             cache_share[at - start] = kernel[follows == ids[at]].sum() / kernel.sum()
-            cache_match[at - start] = like.max()
-        return _Evidence(target / np.maximum(context, 1), bucket, occurs, cache_share, cache_match)
+            best[at - start] = like.max()
+        cache_bucket = _cache_bucket(best, occurs.sum(axis=1) - 1)
+        return _Evidence(target / np.maximum(context, 1), bucket, occurs, cache_share, cache_bucket)
 
     def _following(self, rows: Int) -> Int:
         """The id that follows each row's context; the stream's first follows its last."""
@@ -139,6 +143,12 @@ class NgramModel:
         diversity = 1 + np.count_nonzero(np.diff(sample, axis=1), axis=1)
         levels = ((order, _ORDER_EDGES), (high - low, _COUNT_EDGES), (diversity, _DIVERSITY_EDGES))
         return np.ravel_multi_index([np.searchsorted(edges, x, side="right") for x, edges in levels], _SHAPE)
+
+
+def _cache_bucket(best: Int, longest: Int) -> Int:
+    """Which weight the cache is given: by tokens shared with the file's best place, and with the training tokens'."""
+    levels = [np.searchsorted(_ORDER_EDGES, length, side="right") for length in (best, longest)]
+    return np.ravel_multi_index(levels, _CACHE_SHAPE)
 
 
 def _contexts(ids: Int, start: int, stop: int) -> Int:
@@ -186,9 +196,9 @@ def _refit_static(evidence: _Evidence, weights: Float, vocabulary: int) -> Float
 
 
 def _refit_cache(evidence: _Evidence, weights: Float, static: Float) -> Float:
-    """The same for the share of the cache, by the length of its best match."""
-    weight = weights[evidence.cache_match]
+    """The same for the share of the cache."""
+    weight = weights[evidence.cache_bucket]
     gain = weight * evidence.cache_share
     explained = gain / (gain + (1 - weight) * static)
-    stayed = np.bincount(evidence.cache_match, explained, len(weights))
-    return (stayed + 0.5) / (np.bincount(evidence.cache_match, minlength=len(weights)) + 1)
+    stayed = np.bincount(evidence.cache_bucket, explained, len(weights))
+    return (stayed + 0.5) / (np.bincount(evidence.cache_bucket, minlength=len(weights)) + 1)
