@@ -80,7 +80,7 @@ def plan(arguments: argparse.Namespace) -> int:
     project = open_project(arguments.config)
     cast = forecast(project)
     if arguments.json:
-        write_data(json.dumps(asdict(cast), indent=2))
+        write_data(json.dumps({**asdict(cast), "seconds": cast.seconds}, indent=2))
         return 0
     console = Console()
     console.heading(f"{project.name}: {cast.files:,} files of code, {size(cast.bytes)}")

@@ -19,6 +19,8 @@ from repotune.core.flow import Work
 from repotune.core.hardware import Hardware, probe
 from repotune.model.configuration import LADDER, ModelConfig, ladder
 from repotune.pipeline.speed import Speeds
+from repotune.tokenizer.encoding import load_codec
+from repotune.tokenizer.packing import TokenStore
 from repotune.train.plan import TrainPlan
 
 PLAN_NAME = "plan.json"
@@ -87,8 +89,8 @@ def choose(config: Config, vocabulary: int, unique_tokens: int, hardware: Hardwa
 
 def build_plan(work: Work, config: Config) -> None:
     """Writes plan.json, what the run follows, and measured.json, what it was decided by."""
-    index = json.loads((work.inputs["tokens"] / "index.json").read_text(encoding="utf-8"))
-    choice = choose(config, index["vocabulary"], index["splits"]["train"]["tokens"], probe(work.folder))
+    vocabulary = load_codec(work.inputs["tokenizer"]).size
+    choice = choose(config, vocabulary, TokenStore(work.inputs["tokens"], "train").tokens, probe(work.folder))
     for line in describe(choice):
         work.console.say(f"  {line}")
     artefact.write_atomically(work.folder / PLAN_NAME, json.dumps(asdict(choice.plan), indent=2) + "\n")
