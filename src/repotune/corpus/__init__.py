@@ -1,0 +1,1 @@
+"""Repositories become training text: sources, languages, licences, signals, profile, duplicates, split."""

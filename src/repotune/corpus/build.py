@@ -1,0 +1,99 @@
+"""Builds corpus/: repositories in, one Parquet file per split out, with a row for every file that was left out.
+
+list → select by path, language, size → read → decode → licence → measure → decide → sign → duplicates → split
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from repotune.core.artefact import write_atomically
+from repotune.core.config import CorpusSettings
+from repotune.core.errors import UserError
+from repotune.core.flow import Work
+from repotune.corpus import rows
+from repotune.corpus.duplicates import Sign, exact_duplicates, near_duplicates
+from repotune.corpus.engines.local import LocalEngine, Step
+from repotune.corpus.languages import wanted_languages
+from repotune.corpus.licences import Licence
+from repotune.corpus.profile import decide
+from repotune.corpus.reading import Read, decode
+from repotune.corpus.rows import Dropped
+from repotune.corpus.selection import Selection, select
+from repotune.corpus.signals import annotate
+from repotune.corpus.sources import Source, open_sources
+from repotune.corpus.split import LEAST_FILES, Draw, assign
+from repotune.corpus.summary import summarise, top_reasons
+from repotune.corpus.writing import write_splits
+
+
+def build_corpus(work: Work, repositories: Sequence[str], settings: CorpusSettings, workers: int) -> None:
+    """Writes the corpus of `repositories` into `work.folder`. The bytes do not depend on `workers`.
+
+    Raises UserError for a repository that cannot be read, a setting that means nothing here, and for fewer than
+    three files left.
+    """
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=work.folder) as name:
+        scratch = Path(name)
+        sources = open_sources(repositories, scratch / "clones")
+        selection = select(sources, settings)
+        engine = LocalEngine(workers, scratch)
+        dropped = selection.dropped + _read(work, engine, selection, _steps(sources, settings, work.seed))
+        kept = selection.found - len(dropped)
+        repeated = _duplicates(work, engine, settings.near_duplicates) if kept else {}
+        dropped += repeated.values()
+        kept -= len(repeated)
+        if kept < LEAST_FILES:
+            raise _too_few(kept, dropped)
+        splits = assign(engine, repeated, kept, settings.validation_share, settings.test_share)
+        written = write_splits(work.folder, engine.documents(), splits)
+    pq.write_table(rows.table(dropped), work.folder / "dropped.parquet", compression="zstd")
+    summary = summarise(selection.found, selection.found_bytes, dropped, written)
+    write_atomically(work.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    work.console.say(f"  {kept} of {selection.found} files are kept; {top_reasons(dropped)}")
+
+
+def _steps(sources: Sequence[Source], settings: CorpusSettings, seed: int) -> list[Step]:
+    """What is done to each document, in order."""
+    read = Read(tuple(sources), wanted_languages(settings.languages))
+    licence = Licence(permissive_only=settings.licences == "permissive")
+    return [read, decode, licence, annotate, decide, Sign(settings.near_duplicates), Draw(seed)]
+
+
+def _read(work: Work, engine: LocalEngine, selection: Selection, steps: Sequence[Step]) -> list[Dropped]:
+    """Takes the selected files through `steps`. Returns those that were dropped on the way."""
+    dropped: list[Dropped] = []
+    with work.console.progress("reading", len(selection.rows), "files") as progress:
+        for files, lost in engine.apply(selection.batches(), steps):
+            dropped += [Dropped(**row) for row in lost.to_pylist()]
+            progress.advance(files)
+    return dropped
+
+
+def _duplicates(work: Work, engine: LocalEngine, threshold: float) -> dict[int, Dropped]:
+    """The dropped rows of duplicates, by document; each names the file that is kept."""
+    exact = exact_duplicates(engine)
+    near = near_duplicates(engine, threshold, work.console)
+    # What repeats a near-duplicate is told the file that is kept in its place.
+    kept = exact | near | {document: near.get(first, first) for document, first in exact.items()}
+    names = engine.query("SELECT document, repository, path, size FROM documents ORDER BY document")
+    about = {row["document"]: row for row in names.to_pylist()}
+    found = {}
+    for document, first in kept.items():
+        rule, limit = ("near_duplicate", f"{threshold:g}") if document in near else ("exact_duplicate", "equal text")
+        value = f"{about[first]['repository']}/{about[first]['path']}"
+        row = about[document]
+        found[document] = Dropped(row["repository"], row["path"], rule, value, limit, row["size"])
+    return found
+
+
+def _too_few(kept: int, dropped: Sequence[Dropped]) -> UserError:
+    return UserError(
+        f"Only {kept} files are left for training, validation and test; {top_reasons(dropped)}.",
+        "name more repositories in project.repositories, or loosen corpus.languages, corpus.licences or corpus.exclude",
+    )

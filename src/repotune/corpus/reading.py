@@ -1,0 +1,143 @@
+"""The bytes of listed files, and their text. What is not text in a known encoding is dropped with the reason."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from repotune.corpus import git
+from repotune.corpus.languages import language_of_shebang
+from repotune.corpus.rows import Listed, with_columns, with_reasons
+from repotune.corpus.sources import Source
+
+# The first match wins: UTF-32's mark begins with UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# PEP 263. Only these are believed: they are what old Western sources declare, and every byte decodes in them.
+_DECLARED = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_BELIEVED = frozenset({"iso8859-1", "iso8859-15"})
+
+Reason = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Read:
+    """Adds `data`, the bytes of each file, and settles the language of those that only a first line can tell."""
+
+    sources: Sequence[Source]
+    languages: frozenset[str]
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        contents = self._contents(batch)
+        languages = batch.column("language").to_pylist()
+        data: list[bytes] = []
+        reasons: list[Reason | None] = []
+        for place, content in enumerate(contents):
+            languages[place] = languages[place] or language_of_shebang(content if isinstance(content, bytes) else b"")
+            data.append(content if isinstance(content, bytes) else b"")
+            if isinstance(content, str):
+                reasons.append(("unreadable", content, ""))
+            elif languages[place] not in self.languages:
+                reasons.append(("language", languages[place] or "unknown", "a language that is wanted"))
+            else:
+                reasons.append(None)
+        batch = with_columns(batch, language=pa.array(languages, pa.string()), data=pa.array(data, pa.binary()))
+        return with_reasons(batch, reasons)
+
+    def _contents(self, batch: pa.RecordBatch) -> list[bytes | str]:
+        """The bytes of each row, or why there are none. A batch's rows of one repository are read together."""
+        columns = (batch.column(name).to_pylist() for name in ("repository", "path", "size", "blob"))
+        files = [Listed(*row) for row in zip(*columns, strict=True)]
+        numbers = batch.column("source").to_pylist()
+        contents: list[bytes | str] = [""] * len(files)
+        for number in set(numbers):
+            places = [place for place, other in enumerate(numbers) if other == number]
+            found = read_listed(self.sources[number], [files[place] for place in places])
+            for place, content in zip(places, found, strict=True):
+                contents[place] = content
+        return contents
+
+
+def read_listed(source: Source, files: Sequence[Listed]) -> list[bytes | str]:
+    """The bytes of each of `files`, which `source` listed, or in words why they cannot be had."""
+    if source.place is None:
+        return [read_file(source.folder / file.path, limit=file.size) for file in files]
+    blobs = git.read_blobs(source.place.git_folder, [file.blob for file in files]) if files else []
+    return ["the repository lacks it" if blob is None else blob for blob in blobs]
+
+
+def read_file(path: Path, limit: int) -> bytes | str:
+    """The bytes of a regular file as it was listed, or why they cannot be had. Never waits and follows no link.
+
+    A file that has grown beyond `limit` bytes since it was listed is not taken: what was counted is what is read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        return "a symbolic link" if error.errno == errno.ELOOP else error.strerror or "cannot be opened"
+    with os.fdopen(handle, "rb") as file:
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                return "not a regular file"
+            data = file.read(limit + 1)
+        except OSError as error:
+            return error.strerror or "cannot be read"
+    return data if len(data) == limit else "changed while it was read"
+
+
+def decode(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Puts `text` in the place of `data`, and adds `sha256` of the bytes as they were."""
+    texts: list[str] = []
+    digests: list[str] = []
+    reasons: list[Reason | None] = []
+    for data in batch.column("data"):
+        text, reason = text_of(data.as_py())
+        texts.append(text)
+        digests.append(hashlib.sha256(data.as_buffer()).hexdigest())
+        reasons.append(reason)
+    batch = with_columns(batch, text=pa.array(texts, pa.string()), sha256=pa.array(digests, pa.string()))
+    return with_reasons(batch.drop_columns("data"), reasons)
+
+
+def text_of(data: bytes) -> tuple[str, Reason | None]:
+    """`data` as text without a byte order mark, or an empty text with the reason that it is none."""
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        declared = declared_encoding(data)
+        if b"\0" in data:
+            return "", ("binary", "NUL bytes", "text")
+        if declared not in _BELIEVED:
+            return "", ("encoding", f"byte {error.start} is not {encoding}", "UTF-8, or as declared by PEP 263")
+        text = data.decode(declared)
+    if "\0" in text:
+        return "", ("binary", "NUL characters", "text")
+    if not text or text.isspace():
+        return "", ("empty", "0 characters", "something beside white space")
+    return text, None
+
+
+def declared_encoding(data: bytes) -> str:
+    """The codec that a comment in the first two lines names (PEP 263), by its canonical name, or an empty text."""
+    for line in data[:1024].splitlines()[:2]:
+        if match := _DECLARED.match(line):
+            try:
+                return codecs.lookup(match[1].decode("ascii")).name
+            except (LookupError, UnicodeDecodeError):
+                return ""
+    return ""

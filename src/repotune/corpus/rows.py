@@ -1,0 +1,74 @@
+"""The rows of the corpus: a file as it is listed, and a file as it is dropped, with the rule that dropped it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file of a source, not read yet. `blob` is its git object, or empty in a plain folder; sizes are in bytes."""
+
+    repository: str
+    path: str
+    size: int
+    blob: str = ""
+    commit: str = ""
+    committed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A file that is left out: by which rule, at what value, against what threshold."""
+
+    repository: str
+    path: str
+    rule: str
+    value: str
+    threshold: str
+    size: int
+
+
+LISTED = pa.schema(
+    [
+        ("document", pa.int64()),
+        ("source", pa.int32()),
+        ("repository", pa.string()),
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("blob", pa.string()),
+        ("commit", pa.string()),
+        ("committed", pa.string()),
+        ("language", pa.string()),
+        ("folder_licences", pa.list_(pa.string())),
+    ]
+)
+
+DROPPED = pa.schema([(field.name, pa.int64() if field.name == "size" else pa.string()) for field in fields(Dropped)])
+REASON = ("rule", "value", "threshold")
+
+
+def table(rows: Iterable[Dropped]) -> pa.Table:
+    """`rows` as an Arrow table, by repository and path."""
+    ordered = sorted(rows, key=lambda row: (row.repository, row.path, row.rule))
+    columns = {name: [getattr(row, name) for row in ordered] for name in DROPPED.names}
+    return pa.table(columns, schema=DROPPED)
+
+
+def with_columns(batch: pa.RecordBatch, **columns: Any) -> pa.RecordBatch:
+    """`batch` with `columns` added, or put in the place of those that bear the same name."""
+    named = {name: batch.column(name) for name in batch.schema.names}
+    return pa.RecordBatch.from_pydict(named | columns)
+
+
+def with_reasons(batch: pa.RecordBatch, reasons: list[tuple[str, str, str] | None]) -> pa.RecordBatch:
+    """`batch` with rule, value and threshold for rows that are to be dropped, and nulls for the others."""
+    columns = {
+        name: pa.array([reason[place] if reason else None for reason in reasons], pa.string())
+        for place, name in enumerate(REASON)
+    }
+    return with_columns(batch, **columns)
