@@ -1,0 +1,1 @@
+"""From weights to tokens: the engine, the prompts and the decoding."""

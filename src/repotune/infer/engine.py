@@ -1,0 +1,67 @@
+"""What an engine is: token ids in, logits out, one sequence at a time.
+
+Text, prompts and sampling live outside of it (`prompts`, `decoding`), so another engine needs these six members alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repotune.core.errors import RepotuneError
+
+Logits = NDArray[np.float32]
+
+
+class Cancelled(RepotuneError):  # noqa: N818 (it is no fault)
+    """Another thread cancelled the call that was under way."""
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """What an engine has done since it was opened. Tokens reused are those of a prompt that were not computed again."""
+
+    prompts: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    steps: int = 0
+    prefill_seconds: float = 0.0
+    step_seconds: float = 0.0
+
+
+class Engine(Protocol):
+    """A language model over token ids. One call at a time; only `cancel` and `stats` may come from another thread."""
+
+    @property
+    def context(self) -> int:
+        """The most tokens a prompt and what follows it may take together."""
+
+    @property
+    def vocabulary(self) -> int:
+        """The length of the logits."""
+
+    def prefill(self, ids: Sequence[int]) -> Logits:
+        """Begins a sequence with `ids` and returns the logits of the next token, float32 of length `vocabulary`.
+
+        The longest prefix that the engine still holds is not computed again. Raises ValueError for no ids, for ids
+        outside of the vocabulary and for more than `context` of them; raises Cancelled.
+        """
+
+    def step(self, token: int) -> Logits:
+        """Appends `token` to the sequence and returns the logits of the next one.
+
+        Raises ValueError before the first prefill, for a token outside of the vocabulary and when the context is full;
+        raises Cancelled.
+        """
+
+    def cancel(self) -> None:
+        """Makes the call under way raise Cancelled at its next layer, or the next step where none is under way.
+
+        A prefill that begins afterwards is a new sequence and runs. What was whole in the cache stays of use.
+        """
+
+    def stats(self) -> EngineStats: ...
