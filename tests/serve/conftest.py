@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -26,6 +27,7 @@ from repotune.tokenizer.vocabulary import build_tokenizer
 
 VOCABULARY = 1024
 CONTEXT = 256
+ENDLESS = 200_000
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +66,16 @@ def release(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def endless_release(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a context so long that a completion goes on until it is cancelled."""
+    folder = tmp_path_factory.mktemp("endless")
+    shutil.copytree(release, folder, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": ENDLESS}))
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def precise() -> Iterator[None]:
     """Engines in f32, as on a CPU without bfloat16. Random weights make tokens so nearly alike that in int8 the
@@ -73,9 +85,17 @@ def precise() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def serving(bound: BoundServer) -> Iterator[str]:
+Serving = Callable[[BoundServer], AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def serving() -> Serving:
     """Runs a bound server in a thread until the block ends; gives its address."""
+    return _serving
+
+
+@contextmanager
+def _serving(bound: BoundServer) -> Iterator[str]:
     thread = threading.Thread(target=bound.run)
     thread.start()
     try:
@@ -93,7 +113,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def url(release: Path, report: Path) -> Iterator[str]:
+def url(release: Path, report: Path, serving: Serving) -> Iterator[str]:
     """The address of a server of the release."""
     with serving(open_server(release, ServeSettings(port=0), report)) as url:
         yield url

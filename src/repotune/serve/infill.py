@@ -85,6 +85,7 @@ class _Answer:
     def __init__(self, completion: Completion, body: InfillRequest, name: str) -> None:
         self._completion = completion
         self._fields = body.response_fields
+        self._warms = body.n_predict == 0  # the engine reads the prompt, and nothing is to be said
         self._name = name
 
     async def whole(self) -> dict[str, Any]:
@@ -103,7 +104,7 @@ class _Answer:
         completion = self._completion
         answer = {
             "index": 0,
-            "content": content,
+            "content": "" if self._warms else content,
             "stop": True,
             "model": self._name,
             "tokens_predicted": completion.completion_tokens,

@@ -20,14 +20,14 @@ class Page:
     def __init__(self, facts: ReleaseFacts, has_report: bool) -> None:
         source = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
         template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        self._html = template.from_string(source).render(
+        self.html = template.from_string(source).render(
             facts=facts, size=_count(facts.parameters), licences=_licences(facts), has_report=has_report
         )
-        self._policy = _policy(self._html)
+        self._policy = _policy(self.html)
 
     async def show(self, _request: Request) -> Response:
         """GET /"""
-        return HTMLResponse(self._html, headers={"content-security-policy": self._policy})
+        return HTMLResponse(self.html, headers={"content-security-policy": self._policy})
 
 
 def _policy(html: str) -> str:

@@ -18,7 +18,7 @@ from repotune.serve.app import create_app
 from repotune.serve.facts import read_facts
 from repotune.tokenizer.encoding import load_codec
 
-_GRACE_SECONDS = 5  # for answers under way, when told to stop
+_GRACE_SECONDS = 2  # for answers under way, when told to stop
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ class Answer:
     text: str
     first_ms: float | None
     total_ms: float
+    prompt_tokens: int
+    cached_tokens: int
     tokens: int
 
 
@@ -124,7 +126,8 @@ def ask(client: httpx.Client, question: Question) -> Answer:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    text, first_ms, tokens = "", None, 0
+    text, first_ms = "", None
+    usage: dict[str, Any] = {}
     started = time.perf_counter()
     with client.stream("POST", "/v1/completions", json=body) as response:
         if response.is_error:
@@ -133,11 +136,15 @@ def ask(client: httpx.Client, question: Question) -> Answer:
             if not line.startswith("data: {"):
                 continue
             data = json.loads(line.removeprefix("data: "))
+            if "error" in data:
+                raise UserError(f"The server failed at a question: {data['error']['message']}", "its log is log.txt")
             text += "".join(choice["text"] for choice in data["choices"])
-            tokens = data["usage"]["completion_tokens"] if "usage" in data else tokens
+            usage = data.get("usage", usage)
             if text and first_ms is None:
                 first_ms = 1000 * (time.perf_counter() - started)
-    return Answer(text, first_ms, 1000 * (time.perf_counter() - started), tokens)
+    total_ms = 1000 * (time.perf_counter() - started)
+    cached = usage["prompt_tokens_details"]["cached_tokens"]
+    return Answer(text, first_ms, total_ms, usage["prompt_tokens"], cached, usage["completion_tokens"])
 
 
 def read_counters(exposition: str) -> dict[str, float]:
@@ -167,6 +174,9 @@ def _latency(answers: Sequence[Answer]) -> dict[str, Any]:
     return {
         "total_ms": _percentiles([answer.total_ms for answer in answers]),
         "first_text_ms": _percentiles([answer.first_ms for answer in answers if answer.first_ms is not None]),
+        "cached_share": round(
+            sum(answer.cached_tokens for answer in answers) / sum(answer.prompt_tokens for answer in answers), 3
+        ),
         "tokens": sum(answer.tokens for answer in answers),
         "empty": sum(not answer.text for answer in answers),
     }

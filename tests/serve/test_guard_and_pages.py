@@ -1,0 +1,123 @@
+"""Who may ask; what every answer carries; the page, the report and what whoever runs the server reads."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from repotune.core.config import ServeSettings
+from repotune.serve.facts import read_facts
+from repotune.serve.page import Page
+from repotune.serve.run import BoundServer, open_server
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "LOCALHOST:80", "[::1]:8750"])
+def test_the_loopback_s_own_names_are_answered(client: httpx.Client, host: str) -> None:
+    assert client.get("/health", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["attacker.example", "127.0.0.1.attacker.example:8750", "localhost.", "", "[::2]", "["]
+)
+def test_other_names_are_refused(client: httpx.Client, host: str) -> None:
+    response = client.get("/health", headers={"host": host})
+    assert response.status_code == 403
+    assert "loopback" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("origin", ["https://attacker.example", "null", "http://127.0.0.1:1"])
+def test_pages_from_elsewhere_are_refused(client: httpx.Client, origin: str) -> None:
+    response = client.post("/v1/completions", json={"prompt": "a"}, headers={"origin": origin})
+    assert response.status_code == 403
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_the_own_page_may_ask(client: httpx.Client, url: str) -> None:
+    assert client.post("/v1/completions", json={"prompt": "a"}, headers={"origin": url}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("POST", "/v1/chat/completions", 404),
+        ("GET", "/v1/completions", 405),
+        ("PUT", "/infill", 405),
+        ("POST", "/", 405),
+        ("GET", "/../../etc/passwd", 404),
+        ("GET", "/{path}", 404),
+    ],
+)
+def test_wrong_paths_and_methods_are_refused_in_json(client: httpx.Client, method: str, path: str, status: int) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert response.json()["error"]["type"] == "invalid_request_error"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert ("allow" in response.headers) == (status == 405)
+
+
+def test_answers_come_without_waiting_for_acknowledgements(client: httpx.Client) -> None:
+    """With Nagle's algorithm on, the second segment of an answer waits 40 ms for the client's delayed ACK."""
+    assert min(client.get("/health").elapsed.total_seconds() for _ in range(10)) < 0.03
+
+
+def test_the_page_allows_exactly_its_own_script_and_style(client: httpx.Client) -> None:
+    response = client.get("/")
+    policy = response.headers["content-security-policy"]
+    for tag in ("script", "style"):
+        sources = re.findall(f"<{tag}[^>]*>(.*?)</{tag}>", response.text, re.DOTALL)
+        assert len(sources) == 1
+        digest = base64.b64encode(hashlib.sha256(sources[0].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"\son\w+=|\sstyle=|(src|href)=\"(https?:)?//", response.text)
+
+
+def test_the_page_states_the_release_s_facts_as_text(client: httpx.Client) -> None:
+    page = client.get("/").text
+    assert "<h1>acme</h1>" in page
+    assert "Better than chance on 16 of 16 files &amp; &lt;not&gt; a guess." in page
+    assert "MIT 75 %, unknown 25 %" in page
+    assert "256 tokens" in page
+    assert 'href="/report"' in page
+
+
+def test_a_page_without_a_report_does_not_link_to_one(release: Path) -> None:
+    assert "/report" not in Page(read_facts(release), has_report=False).html
+
+
+def test_the_report_is_served_in_an_origin_of_its_own(client: httpx.Client) -> None:
+    response = client.get("/report")
+    assert "<title>The report</title>" in response.text
+    assert response.headers["content-type"].startswith("text/html")
+    assert "sandbox" in response.headers["content-security-policy"]
+    assert "allow-same-origin" not in response.headers["content-security-policy"]
+
+
+def test_without_a_report_there_is_none(
+    release: Path, serving: Callable[[BoundServer], AbstractContextManager[str]]
+) -> None:
+    with serving(open_server(release, ServeSettings(port=0))) as url:
+        response = httpx.get(f"{url}/report", trust_env=False)
+    assert response.status_code == 404
+    assert "report" in response.json()["error"]["message"]
+
+
+def test_the_metrics_are_prometheus_text_with_histograms(client: httpx.Client) -> None:
+    client.post("/v1/completions", json={"prompt": "a", "max_tokens": 1})
+    response = client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    for name in ("time_to_first_token_seconds", "e2e_request_latency_seconds"):
+        assert f"# TYPE repotune_{name} histogram" in response.text
+        assert f'repotune_{name}_bucket{{le="0.1"}}' in response.text
+    client.get("/no/such/path")
+    paths = set(re.findall(r'http_requests_total{path="([^"]*)"', client.get("/metrics").text))
+    assert paths <= {"/", "/report", "/v1/models", "/v1/completions", "/infill", "/health", "/metrics", "other"}
