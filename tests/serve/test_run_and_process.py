@@ -83,7 +83,8 @@ def test_a_process_ends_when_its_parent_is_killed(release: Path, tmp_path: Path)
 def test_ctrl_c_stops_it_without_a_traceback(release: Path) -> None:
     script = (
         "import sys, pathlib; from repotune.core.config import ServeSettings; "
-        "from repotune.core.console import Console; from repotune.serve.run import serve; serve(pathlib.Path(sys.argv[1]), ServeSettings(port=0), Console())"
+        "from repotune.core.console import Console; from repotune.serve.run import serve; "
+        "serve(pathlib.Path(sys.argv[1]), ServeSettings(port=0), Console())"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(release)], stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None

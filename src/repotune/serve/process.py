@@ -43,7 +43,7 @@ def running_server(release_folder: Path, settings: ServeSettings, log_path: Path
                 child.wait(_STOP_SECONDS)
                 said = log_path.read_text(encoding="utf-8").strip().splitlines()
                 raise UserError(
-                    f"The server did not start: {said[-1] if said else 'it said nothing'}.", f"see {log_path}"
+                    f"The server did not start. {said[-1] if said else 'It said nothing.'}", f"see {log_path}"
                 )
             yield url
         finally:
