@@ -1,0 +1,1 @@
+"""Tokens to weights: the one training loop and what it is made of."""

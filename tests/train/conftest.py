@@ -1,0 +1,58 @@
+"""A small corpus of this Python's own library, its tokenizer and its tokens, made by the real rooms below."""
+
+from __future__ import annotations
+
+import sysconfig
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from repotune.core.console import Console
+from repotune.core.flow import Work
+from repotune.model.configuration import ModelConfig
+from repotune.tokenizer.encoding import Codec, load_codec
+from repotune.tokenizer.layout import SPECIAL_TOKENS, vocabulary_of, write_vocabulary
+from repotune.tokenizer.packing import TokenStore, build_tokens
+from repotune.tokenizer.vocabulary import train_bpe
+
+VOCABULARY = 512
+_FILES = {
+    "train": ("bisect.py", "heapq.py", "keyword.py", "queue.py", "sched.py", "stat.py", "this.py", "token.py"),
+    "validation": ("colorsys.py",),
+    "test": ("contextvars.py",),
+}
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The inputs of a run: tokenizer/ and tokens/."""
+    root = tmp_path_factory.mktemp("inputs")
+    folders = {name: root / name for name in ("corpus", "tokenizer", "tokens")}
+    for folder in folders.values():
+        folder.mkdir()
+    library = Path(sysconfig.get_paths()["stdlib"])
+    texts = {split: [(library / name).read_text() for name in names] for split, names in _FILES.items()}
+    for split, names in _FILES.items():
+        table = pa.table({"text": texts[split], "path": [f"lib/{name}" for name in names]})
+        pq.write_table(table, folders["corpus"] / f"{split}-00000.parquet")
+    tokens = train_bpe(iter(texts["train"]), VOCABULARY - len(SPECIAL_TOKENS))
+    write_vocabulary(folders["tokenizer"], vocabulary_of(tokens))
+    build_tokens(Work(folders["tokens"], folders, Console(quiet=True), seed=1))
+    return {"tokenizer": folders["tokenizer"], "tokens": folders["tokens"]}
+
+
+@pytest.fixture(scope="session")
+def codec(inputs: dict[str, Path]) -> Codec:
+    return load_codec(inputs["tokenizer"])
+
+
+@pytest.fixture(scope="session")
+def store(inputs: dict[str, Path]) -> TokenStore:
+    return TokenStore(inputs["tokens"], "train")
+
+
+@pytest.fixture(scope="session")
+def small_model() -> ModelConfig:
+    return ModelConfig(vocabulary=VOCABULARY, width=32, layers=2, heads=4, kv_heads=2, hidden=64, context=64)

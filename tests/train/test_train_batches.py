@@ -1,0 +1,74 @@
+"""The stream of rows loses nothing, and goes on from anywhere as if it had never stopped."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from repotune.core.errors import UserError
+from repotune.tokenizer.encoding import Codec
+from repotune.tokenizer.packing import TokenStore
+from repotune.train.batches import Batches, Position, epoch_order
+from repotune.train.infilling import Rendering
+
+
+def _batches(
+    store: TokenStore, codec: Codec, rows: int = 3, sequence: int = 50, position: Position | None = None
+) -> Batches:
+    return Batches(store, Rendering(codec, sequence, infilling_rate=0.5, seed=7), rows, position)
+
+
+def test_two_epochs_hold_every_rendered_token_in_order(store: TokenStore, codec: Codec) -> None:
+    rendering = Rendering(codec, 50, infilling_rate=0.5, seed=7)
+    expected = [
+        token
+        for epoch in (0, 1)
+        for document in epoch_order(7, epoch, len(store))
+        for token in rendering.render(store, int(document), epoch)
+    ]
+    batches, seen = _batches(store, codec), []
+    while batches.position.epoch < 2:
+        ids_BT, targets_BT = batches.next()
+        assert torch.equal(ids_BT.flatten()[1:], targets_BT.flatten()[:-1])
+        seen += ids_BT.flatten().tolist()
+    assert seen[: len(expected)] == expected
+
+
+def test_targets_follow_across_batches(store: TokenStore, codec: Codec) -> None:
+    batches = _batches(store, codec)
+    for _ in range(20):
+        _, targets_BT = batches.next()
+        ids_BT, _ = batches.next()
+        assert targets_BT[-1, -1] == ids_BT[0, 0]
+
+
+def test_a_stream_goes_on_from_any_position(store: TokenStore, codec: Codec) -> None:
+    straight = _batches(store, codec)
+    for _ in range(60):
+        resumed = _batches(store, codec, position=straight.position)
+        for one, other in zip(straight.next(), resumed.next(), strict=True):
+            assert torch.equal(one, other)
+        assert straight.position == resumed.position
+
+
+def test_rows_do_not_depend_on_how_many_make_a_batch(store: TokenStore, codec: Codec) -> None:
+    one, four = _batches(store, codec, rows=1), _batches(store, codec, rows=4)
+    rows = [one.next()[0] for _ in range(40)]
+    assert torch.equal(torch.cat(rows), torch.cat([four.next()[0] for _ in range(10)]))
+
+
+def test_epochs_have_different_orders_of_the_same_documents() -> None:
+    orders = [epoch_order(1, epoch, 50).tolist() for epoch in range(3)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert all(one != other for one, other in itertools.combinations(orders, 2))
+
+
+def test_a_split_without_documents_is_refused(store: TokenStore, codec: Codec) -> None:
+    class Empty(TokenStore):
+        def __init__(self) -> None:
+            self._paths = []
+
+    with pytest.raises(UserError, match="no text to train on"):
+        _batches(Empty(), codec)
