@@ -1,0 +1,115 @@
+"""The release step: the model as transformers, llama.cpp and the server load it, verified, with what it is on paper.
+
+`release.json`: `schema`, `name`, `version`, `created_from` ({input: hash of its contents}), `checkpoint`, `prompt`,
+`parameters`, `context`, `licences` and `languages` (as in the corpus' summary.json), `verdict`, `scores`, `files`
+({name: bytes}) and `quality`: what int8 decoding and the q8_0 file cost against the exact weights, on held-out text.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from repotune import __version__
+from repotune.core.artefact import require_artefact, write_atomically
+from repotune.core.config import ReleaseSettings
+from repotune.core.errors import UserError
+from repotune.core.flow import Work
+from repotune.infer.decoder import Decoder
+from repotune.model.network import Network
+from repotune.model.weights import CONFIG_NAME, TOKENIZER_NAMES, WEIGHTS_NAME, load_model
+from repotune.release.card import render_card
+from repotune.release.gguf import gguf_path, write_gguf
+from repotune.release.verify import Loss, check_folder, check_gguf, held_out_passages, measure_loss
+from repotune.tokenizer import layout
+from repotune.tokenizer.encoding import load_codec
+from repotune.train.state import latest_checkpoint
+
+FACTS_NAME = "release.json"
+_COPIED = (CONFIG_NAME, WEIGHTS_NAME, *TOKENIZER_NAMES)
+
+
+def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
+    """Writes the Hugging Face folder, GGUF files, release.json and README.md from inputs run, results, tokens and
+    corpus. Raises UserError where an input is missing or damaged, or where the model cannot be written as asked."""
+    checkpoint = latest_checkpoint(work.inputs["run"])
+    summary = _read_json(work.inputs["corpus"] / "summary.json")
+    results = _read_json(work.inputs["results"] / "results.json")
+    for file in _COPIED:
+        shutil.copyfile(checkpoint / file, work.folder / file)
+    check_folder(checkpoint, work.folder, _COPIED)
+    network = load_model(work.folder)
+    quality = _write_and_measure(work, settings, network, name)
+    facts = {
+        "schema": 1,
+        "name": name,
+        "version": __version__,
+        "created_from": {step: require_artefact(folder).contents for step, folder in sorted(work.inputs.items())},
+        "checkpoint": checkpoint.name,
+        "prompt": _prompt(),
+        "parameters": network.config.parameters(),
+        "context": network.config.context,
+        "licences": summary["licences"],
+        "languages": summary["languages"],
+        "verdict": results["verdict"],
+        "scores": {measure: results[measure] for measure in ("likelihood", "infilling")},
+        "files": {path.name: path.stat().st_size for path in sorted(work.folder.glob("model*"))},
+        "quality": {kind: loss.as_json() for kind, loss in quality.items()},
+    }
+    write_atomically(work.folder / FACTS_NAME, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(work.folder / "README.md", render_card(facts))
+
+
+def _write_and_measure(work: Work, settings: ReleaseSettings, network: Network, name: str) -> dict[str, Loss]:
+    """Writes and re-reads the GGUF files; measures what rounding cost, where text is held out."""
+    codec = load_codec(work.folder)
+    passages = held_out_passages(work.inputs["tokens"], codec, network.config.context)
+    losses: dict[str, Loss] = {}
+    with work.console.progress("writing and verifying", len(settings.gguf) + 1, "formats") as progress:
+        for kind in settings.gguf:
+            path = gguf_path(work.folder, kind)
+            write_gguf(work.folder, path, kind, name)
+            restored = check_gguf(path, kind, work.folder)
+            if kind != "f32" and passages:
+                losses[kind] = measure_loss(network, restored, passages)
+            progress.advance(note=path.name)
+        if passages:
+            losses["int8"] = measure_loss(network, Decoder(network, "int8", torch.device("cpu")), passages)
+        progress.advance()
+    for name, loss in losses.items():
+        work.console.say(
+            f"  {name}: {100 * loss.agreement:.1f} % of the likeliest tokens stay the same, "
+            f"{loss.divergence:.4f} nats of divergence ({loss.tokens:,} held-out tokens)"
+        )
+    return losses
+
+
+def _prompt() -> dict[str, Any]:
+    """How a prompt is put together, for whoever writes one without repotune."""
+    special = dict(
+        zip(
+            ("end", "fim_prefix", "fim_middle", "fim_suffix", "fim_pad", "repo_name", "file_sep"),
+            layout.SPECIAL_TOKENS,
+            strict=True,
+        )
+    )
+    return {
+        "order": "suffix first",
+        "infilling": "{file_sep}{path}\n{fim_prefix}{fim_suffix}{suffix}{fim_middle}{prefix}",
+        "continuation": "{file_sep}{path}\n{prefix}",
+        "special_tokens": special,
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"There is no {path}.", "repotune run builds what is missing") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}.", f"remove {path.parent} and repeat: repotune run") from error
+    return data

@@ -1,0 +1,156 @@
+"""GGUF files for llama.cpp and what is built on it, written from a Hugging Face folder of ours.
+
+llama.cpp's own converter knows a tokenizer by the hash of what it makes of a test text and so refuses one that was
+trained on the spot; we know ours, and write it down.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+from repotune.core.errors import UserError
+from repotune.infer.layers import interleave
+from repotune.model.configuration import ModelConfig
+from repotune.model.network import Network
+from repotune.model.weights import load_model
+from repotune.tokenizer.encoding import load_codec
+from repotune.tokenizer.layout import GGUF_PRE, SPLIT_PATTERN, TOKENIZER_NAME, read_vocabulary
+
+GgufType = Literal["f32", "q8_0"]
+
+_FILE_TYPES = {"f32": gguf.LlamaFileType.ALL_F32, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}
+_TENSOR_TYPES = {"f32": gguf.GGMLQuantizationType.F32, "q8_0": gguf.GGMLQuantizationType.Q8_0}
+# Q8_0 has one scale for 32 neighbours in a row.
+Q8_0_BLOCK = 32
+
+_NAMES = {"embedding.weight": "token_embd", "norm.weight": "output_norm", "head.weight": "output"}
+_BLOCK_NAMES = {
+    "attention_norm": "attn_norm",
+    "attention.query": "attn_q",
+    "attention.key": "attn_k",
+    "attention.value": "attn_v",
+    "attention.output": "attn_output",
+    "feed_forward_norm": "ffn_norm",
+    "feed_forward.gate": "ffn_gate",
+    "feed_forward.up": "ffn_up",
+    "feed_forward.down": "ffn_down",
+}
+
+
+def gguf_path(folder: Path, kind: GgufType) -> Path:
+    """Where a release keeps its GGUF file of `kind`."""
+    return folder / f"model-{kind.upper()}.gguf"
+
+
+def write_gguf(source: Path, path: Path, kind: GgufType, name: str) -> None:
+    """Writes the model in the Hugging Face folder `source` to `path`, under the general name `name`.
+
+    Matrices are of `kind`; vectors, and matrices whose rows do not divide into blocks, are float32. Raises UserError
+    for a model or a tokenizer that cannot be written so.
+    """
+    network = load_model(source)
+    _refuse(source, network.config)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name(name)
+    writer.add_file_type(_FILE_TYPES[kind])
+    if kind == "q8_0":
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    _add_shape(writer, network.config)
+    _add_tokenizer(writer, source)
+    for _, tensor_name, values in llama_tensors(network):
+        fits = values.ndim == 2 and values.shape[1] % Q8_0_BLOCK == 0
+        tensor_type = _TENSOR_TYPES[kind if fits else "f32"]
+        writer.add_tensor(tensor_name, gguf.quants.quantize(values, tensor_type), raw_dtype=tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def llama_tensors(network: Network) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
+    """Our name, llama.cpp's name and the float32 values of each tensor as llama.cpp wants it; a tied head comes once.
+
+    llama.cpp rotates neighbours where Hugging Face rotates halves, so the rows of queries and keys are interleaved.
+    """
+    for ours, parameter in network.named_parameters():
+        heads = rotated_heads(network.config, ours)
+        tensor = interleave(parameter.detach(), heads) if heads else parameter.detach()
+        yield ours, _llama_name(ours), tensor.float().contiguous().numpy()
+
+
+def rotated_heads(config: ModelConfig, name: str) -> int:
+    """How many heads' rows the tensor `name` (ours) holds that rotate with the position; 0 for any other."""
+    if name.endswith("attention.query.weight"):
+        return config.heads
+    return config.kv_heads if name.endswith("attention.key.weight") else 0
+
+
+def _llama_name(ours: str) -> str:
+    if ours in _NAMES:
+        return f"{_NAMES[ours]}.weight"
+    _, layer, part = ours.removesuffix(".weight").split(".", 2)
+    return f"blk.{layer}.{_BLOCK_NAMES[part]}.weight"
+
+
+def _refuse(source: Path, config: ModelConfig) -> None:
+    if config.family != "llama":
+        raise UserError(
+            f"A {config.family.upper()}-shaped model is not written as GGUF: only the Llama shape is.",
+            "set release.gguf = [] in repotune.toml; transformers and repotune serve run it as it is",
+        )
+    vocabulary = read_vocabulary(source)
+    if vocabulary.pattern != SPLIT_PATTERN:
+        raise UserError(
+            f"The tokenizer in {source} splits text by a pattern that llama.cpp has no name for.",
+            "set release.gguf = [] in repotune.toml",
+        )
+    if vocabulary.size != config.vocabulary:
+        raise UserError(
+            f"The tokenizer in {source} has {vocabulary.size} entries and the model {config.vocabulary}.",
+            "a model and its tokenizer belong together: repotune run builds both",
+        )
+
+
+def _add_shape(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
+    writer.add_block_count(config.layers)
+    writer.add_context_length(config.context)
+    writer.add_embedding_length(config.width)
+    writer.add_feed_forward_length(config.hidden)
+    writer.add_head_count(config.heads)
+    writer.add_head_count_kv(config.kv_heads)
+    writer.add_layer_norm_rms_eps(config.norm_epsilon)
+    writer.add_rope_dimension_count(config.head_width)
+    writer.add_rope_freq_base(config.rope_base)
+    writer.add_vocab_size(config.vocabulary)
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter, source: Path) -> None:
+    """Byte-level BPE, "gpt2" to llama.cpp. No token is put before a text: our documents begin with `<file_sep>`."""
+    codec = load_codec(source)
+    model = json.loads((source / TOKENIZER_NAME).read_text(encoding="utf-8"))["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    special = {codec.end, codec.fim_prefix, codec.fim_middle, codec.fim_suffix, codec.fim_pad}
+    special |= {codec.repo_name, codec.file_sep}
+    kinds = [gguf.TokenType.CONTROL if number in special else gguf.TokenType.NORMAL for number in range(len(tokens))]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(GGUF_PRE)
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
+    writer.add_bos_token_id(codec.end)
+    writer.add_eos_token_id(codec.end)
+    writer.add_pad_token_id(codec.fim_pad)
+    writer.add_add_bos_token(False)
+    writer.add_uint32(gguf.Keys.Tokenizer.FIM_PRE_ID, codec.fim_prefix)
+    writer.add_uint32(gguf.Keys.Tokenizer.FIM_SUF_ID, codec.fim_suffix)
+    writer.add_uint32(gguf.Keys.Tokenizer.FIM_MID_ID, codec.fim_middle)
+    writer.add_uint32(gguf.Keys.Tokenizer.FIM_PAD_ID, codec.fim_pad)
+    writer.add_uint32(gguf.Keys.Tokenizer.FIM_REP_ID, codec.repo_name)
+    writer.add_uint32(gguf.Keys.Tokenizer.FIM_SEP_ID, codec.file_sep)

@@ -1,0 +1,135 @@
+"""Opens what was written for a release and compares it with the checkpoint that it was made from.
+
+Equality is checked where it is meant (Hugging Face folder, f32), and where weights are rounded the loss is measured on
+held-out text: by how far the next token's distribution moved, and how often the likeliest token is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from repotune.core.artefact import file_digest
+from repotune.core.errors import RepotuneError
+from repotune.infer.decoder import Decoder
+from repotune.model.network import Network
+from repotune.model.weights import load_model
+from repotune.release.gguf import Q8_0_BLOCK, GgufType, llama_tensors, rotated_heads
+from repotune.tokenizer.encoding import Codec
+from repotune.tokenizer.packing import TokenStore
+
+# Held-out text is read in passages of this many tokens, so many of them; the first tokens of each are not scored.
+PASSAGES, PASSAGE, UNSCORED = 8, 160, 32
+
+
+class DamagedReleaseError(RepotuneError):
+    """What was written is not what it was made from: a fault of ours or of the disk, never of the user's input."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What rounding weights cost on `tokens` positions of held-out text: the mean divergence from the exact model's
+    next-token distribution in nats, and the share of positions at which the likeliest token stayed the same."""
+
+    divergence: float
+    agreement: float
+    tokens: int
+
+    def as_json(self) -> dict[str, float | int]:
+        """For release.json, rounded so that the order of sums does not show."""
+        return {**asdict(self), "divergence": round(self.divergence, 4), "agreement": round(self.agreement, 3)}
+
+
+def check_folder(checkpoint: Path, folder: Path, names: tuple[str, ...]) -> None:
+    """Raises DamagedReleaseError unless the files `names` of the release are the checkpoint's, byte for byte."""
+    for name in names:
+        if file_digest(folder / name) != file_digest(checkpoint / name):
+            raise DamagedReleaseError(f"{folder / name} is not what {checkpoint / name} is")
+
+
+def check_gguf(path: Path, kind: GgufType, source: Path) -> Network:
+    """The network whose weights are those in the GGUF file `path`, read back and restored to float32.
+
+    Raises DamagedReleaseError unless it holds every tensor of the model in `source`, equal in f32 and within half a
+    step in q8_0 (a step is a 127th of the largest of 32 neighbours).
+    """
+    network = load_model(source)
+    written = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+    expected = list(llama_tensors(network))
+    if written.keys() != {theirs for _, theirs, _ in expected}:
+        raise DamagedReleaseError(f"{path} holds {len(written)} tensors where {len(expected)} are meant")
+    parameters = dict(network.named_parameters())
+    for ours, theirs, exact in expected:
+        kept = written[theirs]
+        values = np.array(gguf.quants.dequantize(kept.data, kept.tensor_type)).reshape(exact.shape)
+        bound = _half_step(exact) if kept.tensor_type == gguf.GGMLQuantizationType.Q8_0 else 0.0
+        if not (np.abs(values - exact) <= bound).all():
+            raise DamagedReleaseError(f"{theirs} in {path} differs from the model's more than {kind} allows")
+        parameters[ours].data = _from_llama(torch.from_numpy(values), rotated_heads(network.config, ours))
+    return network
+
+
+def measure_loss(exact: Network, rounded: Network | Decoder, passages: list[list[int]]) -> Loss:
+    """How far `rounded` moved from `exact` on `passages` of token ids. A Decoder is measured as it decodes, token
+    after token."""
+    divergences, same = [], []
+    for ids in passages:
+        meant, given = _log_probabilities(exact, ids), _log_probabilities(rounded, ids)
+        divergences.append((meant.exp() * (meant - given)).sum(-1))
+        same.append(meant.argmax(-1) == given.argmax(-1))
+    divergence, unchanged = torch.cat(divergences), torch.cat(same)
+    return Loss(float(divergence.mean()), float(unchanged.double().mean()), len(unchanged))
+
+
+def held_out_passages(tokens: Path, codec: Codec, context: int) -> list[list[int]]:
+    """The beginnings of the first held-out documents long enough to score, each behind its header."""
+    found: list[list[int]] = []
+    length = min(PASSAGE, context)
+    for path, document in _documents(tokens):
+        ids = [*codec.header(path), *document][:length]
+        if len(ids) > UNSCORED + 1:
+            found.append(ids)
+        if len(found) == PASSAGES:
+            break
+    return found
+
+
+def _documents(tokens: Path) -> Iterator[tuple[str, list[int]]]:
+    for split in ("test", "validation"):
+        store = TokenStore(tokens, split)
+        for number in range(len(store)):
+            yield store.path(number), store.document(number)[:PASSAGE].tolist()
+
+
+@torch.no_grad()
+def _log_probabilities(model: Network | Decoder, ids: list[int]) -> Tensor:
+    """Of the token after each scored position of `ids`, positions × vocabulary."""
+    if isinstance(model, Decoder):
+        model.prefill(ids[:UNSCORED])
+        logits = torch.from_numpy(np.stack([model.step(token) for token in ids[UNSCORED:]]))
+    else:
+        logits = model(torch.tensor([ids]))[0, UNSCORED:]
+    return logits.double().log_softmax(-1)
+
+
+def _half_step(exact: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Half of Q8_0's step for each weight, and what rounding its scale to float16 (2⁻¹¹ of up to 127 steps) may add."""
+    blocks = np.abs(exact.reshape(-1, Q8_0_BLOCK))
+    step = blocks.max(axis=1, keepdims=True) / 127
+    bound: NDArray[np.float32] = np.broadcast_to(step * (0.5 + 127 * 2.0**-11) + 1e-7, blocks.shape)
+    return bound.reshape(exact.shape)
+
+
+def _from_llama(tensor: Tensor, heads: int) -> Tensor:
+    """The halves of each of `heads` heads apart again; a tensor without such heads as it is."""
+    if not heads:
+        return tensor
+    rows, width = tensor.shape
+    return tensor.view(heads, rows // heads // 2, 2, width).transpose(1, 2).reshape(rows, width)

@@ -1,0 +1,145 @@
+"""llama.cpp runs our GGUF files: the same greedy tokens, and the same ids for source code."""
+
+from __future__ import annotations
+
+import json
+import sysconfig
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+import xllamacpp
+
+from repotune.infer.decoder import open_engine
+from repotune.infer.prompts import infilling_prompt
+from repotune.tokenizer.encoding import Codec, load_codec
+
+COUNT = 24
+AWKWARD = [
+    "def f(x):\n    return 1234567\n",
+    "\tif (a!=b) { ++c; }\r\n\r\n\n  \n\t\t}",
+    "naïve_café = '日本語 🐍'  # don't, we'll, I'M\n",
+    "snake_case camelCase HTTPServer x1y2 0xFF 3.14e-10",
+    "   \n \t \n",
+    "a" * 300 + " " * 300 + "=" * 80,
+    "<|endoftext|><fim_prefix>",
+]
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+class LlamaCpp:
+    """llama.cpp's server with a GGUF file, over the loopback."""
+
+    def __init__(self, path: Path) -> None:
+        parameters = xllamacpp.CommonParams()
+        parameters.model.path = str(path)
+        parameters.n_ctx, parameters.n_parallel, parameters.warmup, parameters.verbosity = 512, 1, False, -1
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
+        self._server = xllamacpp.Server(parameters)
+
+    def ask(self, path: str, **request: Any) -> Any:
+        headers = {"Content-Type": "application/json"}
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        data = json.dumps(request).encode()
+        with opener.open(urllib.request.Request(self._server.listening_address + path, data, headers)) as answer:
+            return json.loads(answer.read())
+
+    def greedy(self, prompt: list[int] | str, count: int = COUNT) -> dict[str, Any]:
+        return self.ask(
+            "/completion", prompt=prompt, n_predict=count, temperature=0, return_tokens=True, ignore_eos=True
+        )
+
+    def tokenize(self, text: str, special: bool = False) -> list[int]:
+        ids: list[int] = self.ask("/tokenize", content=text, add_special=True, parse_special=special)["tokens"]
+        return ids
+
+
+@pytest.fixture(scope="module")
+def llama_cpp(release: Path) -> Iterator[LlamaCpp]:
+    yield LlamaCpp(release / "model-F32.gguf")
+
+
+@pytest.fixture(scope="module")
+def codec(release: Path) -> Codec:
+    return load_codec(release)
+
+
+def prompts(codec: Codec) -> list[list[int]]:
+    """Two that stand in a file, and one that fills a hole."""
+    code = (Path(sysconfig.get_paths()["stdlib"]) / "bisect.py").read_text(encoding="utf-8")
+    return [
+        codec.encode(code[:120]),
+        codec.encode(code[500:1200]),
+        infilling_prompt(codec, code[:300], code[330:600], "lib/bisect.py", 400),
+    ]
+
+
+def greedy(engine: Any, ids: list[int]) -> list[int]:
+    """llama.cpp, asked to go on beyond the end token, forbids it and the other control tokens that end a text."""
+    logits, chosen = engine.prefill(ids), []
+    for _ in range(COUNT):
+        logits = logits.copy()
+        logits[list(ENDS)] = -torch.inf
+        chosen.append(int(logits.argmax()))
+        logits = engine.step(chosen[-1])
+    return chosen
+
+
+ENDS = (0, 4, 5, 6)  # end, fim_pad, repo_name, file_sep
+
+
+def test_llama_cpp_our_engine_and_transformers_choose_the_same_tokens(
+    release: Path, codec: Codec, llama_cpp: LlamaCpp
+) -> None:
+    engine = open_engine(release, "f32")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(release)
+    for ids in prompts(codec):
+        ours = greedy(engine, ids)
+        assert llama_cpp.greedy(ids)["tokens"] == ours
+        with torch.no_grad():
+            generated = theirs.generate(
+                torch.tensor([ids]),
+                attention_mask=torch.ones(1, len(ids)),
+                do_sample=False,
+                max_new_tokens=COUNT,
+                suppress_tokens=list(ENDS),
+                pad_token_id=0,
+            )
+        assert generated[0, len(ids) :].tolist() == ours
+
+
+def test_q8_0_runs_and_mostly_agrees(release: Path, codec: Codec) -> None:
+    llama_cpp, engine = LlamaCpp(release / "model-Q8_0.gguf"), open_engine(release, "f32")
+    same = []
+    for ids in prompts(codec):
+        given = llama_cpp.greedy(ids)["tokens"]
+        assert len(given) == COUNT
+        same.append(given[0] == greedy(engine, ids)[0])
+    assert any(same)
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_llama_cpp_cuts_awkward_text_as_we_do(codec: Codec, llama_cpp: LlamaCpp, text: str) -> None:
+    assert llama_cpp.tokenize(text) == codec.encode(text)
+
+
+def test_llama_cpp_cuts_source_files_as_we_do(codec: Codec, llama_cpp: LlamaCpp) -> None:
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))[30:45]:
+        text = path.read_text(encoding="utf-8")[:20_000]
+        assert llama_cpp.tokenize(text) == codec.encode(text), path.name
+
+
+def test_the_model_cards_prompt_is_ours(release: Path, codec: Codec, llama_cpp: LlamaCpp) -> None:
+    template = json.loads((release / "release.json").read_text())["prompt"]
+    parts = {"path": "a.py", "prefix": "def f(x):\n    ret", "suffix": "\n\nf(1)\n", **template["special_tokens"]}
+    text = template["infilling"].format(**parts)
+    ids = infilling_prompt(codec, parts["prefix"], parts["suffix"], "a.py", 400)
+    assert llama_cpp.tokenize(text, special=True) == ids
+    assert transformers.AutoTokenizer.from_pretrained(release)(text, add_special_tokens=False)["input_ids"] == ids
+    assert llama_cpp.greedy(text)["tokens"] == llama_cpp.greedy(ids)["tokens"]
