@@ -22,6 +22,8 @@ from repotune.model.weights import save_model
 from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.tokenizer.packing import TokenStore, build_tokens
 from repotune.tokenizer.vocabulary import build_tokenizer
+from repotune.train.batches import Position
+from repotune.train.state import Progress, write_checkpoint
 
 COLUMNS = ("text", "path", "language", "repository")
 PART = """# part {0}
@@ -58,8 +60,8 @@ def python_files() -> list[HeldOut]:
     return [HeldOut(path.read_text("utf-8"), path.name, "Python", "library") for path in paths[:60]]
 
 
-def train(network: Network, store: TokenStore, codec: Codec, steps: int) -> None:
-    """Plain AdamW on the tokens: enough to be far better than nothing."""
+def train(network: Network, store: TokenStore, codec: Codec, steps: int) -> torch.optim.Optimizer:
+    """Plain AdamW on the tokens: enough to be far better than nothing. Returns the optimiser."""
     stream = np.concatenate([np.append(store.document(i), codec.end) for i in range(len(store))]).astype(np.int64)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for step in range(steps):
@@ -70,6 +72,7 @@ def train(network: Network, store: TokenStore, codec: Codec, steps: int) -> None
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+    return optimiser
 
 
 @pytest.fixture(scope="session")
@@ -92,10 +95,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, held_out: list[HeldOut])
     torch.manual_seed(0)
     network = Network(ModelConfig(codec.size, width=64, layers=2, heads=4, kv_heads=2, hidden=128, context=256))
     save_model(folders["run"] / "initial", network, folders["tokenizer"])
-    train(network, TokenStore(folders["tokens"], "train"), codec, steps=60)
-    checkpoint = folders["run"] / "checkpoints" / "00000060"
-    save_model(checkpoint, network, folders["tokenizer"])
-    (checkpoint / "state").mkdir()
+    optimiser = train(network, TokenStore(folders["tokens"], "train"), codec, steps=60)
+    write_checkpoint(folders["run"], network, [optimiser], Progress(60, Position(), False), folders["tokenizer"])
     return Workspace(folders, codec)
 
 

@@ -1,0 +1,1 @@
+"""What every step wrote → one page: report.html, self-contained, and the same as report.md."""

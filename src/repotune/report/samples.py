@@ -1,0 +1,98 @@
+"""Which samples are shown, and how an answer is set beside what was expected.
+
+Of each kind the first exact ones and the first misses are taken in the order of a hash of the item alone, which knows
+nothing of the answers: nobody picked them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# (kind, how many that the model got exactly, how many that it did not)
+SHOWN = (("line", 3, 3), ("block", 2, 2))
+RULE = (
+    "Of each kind the first few that the model got exactly and the first few that it did not, in the order of a hash "
+    "of the item alone: nobody picked them."
+)
+_NAMES = {"model": "model", "ngram": "n-gram"}
+_LINES_BEFORE, _LINES_AFTER, _WIDEST = 5, 2, 160
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What someone wrote: `same` is how far it agrees with what was expected, `rest` the remainder."""
+
+    who: str
+    same: str
+    rest: str
+    score: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An item as shown: the lines around the hole, what stood in it, and the answers."""
+
+    title: str
+    kind: str
+    before: str
+    after: str
+    expected: str
+    answers: tuple[Answer, ...]
+
+
+def choose_samples(samples: Sequence[dict[str, Any]]) -> list[Sample]:
+    """The samples to show: lines before blocks, exact ones before misses."""
+    chosen = []
+    for kind, exact, missed in SHOWN:
+        ordered = sorted((sample for sample in samples if sample["kind"] == kind), key=_hash)
+        hits = [sample for sample in ordered if _is_exact(sample)]
+        misses = [sample for sample in ordered if not _is_exact(sample)]
+        chosen += hits[:exact] + misses[:missed]
+    return [_shown(sample) for sample in chosen]
+
+
+def _hash(sample: dict[str, Any]) -> str:
+    key = repr((sample["path"], sample["prefix"], sample["expected"]))
+    return hashlib.sha256(key.encode(errors="replace")).hexdigest()
+
+
+def _is_exact(sample: dict[str, Any]) -> bool:
+    return bool(sample["scores"]["model"]["exact_match"] == 1)
+
+
+def _shown(sample: dict[str, Any]) -> Sample:
+    before = sample["prefix"].split("\n")
+    return Sample(
+        title=f"{sample['path']} · {sample['language']}",
+        kind={"line": "rest of a line", "block": "block"}[sample["kind"]],
+        before="\n".join(_narrow(line, end=True) for line in before[-_LINES_BEFORE:]),
+        after="\n".join(_narrow(line) for line in sample["suffix"].split("\n")[: _LINES_AFTER + 1]).rstrip(),
+        expected=sample["expected"],
+        answers=tuple(_answer(sample, who) for who in _NAMES if who in sample["answers"]),
+    )
+
+
+def _answer(sample: dict[str, Any], who: str) -> Answer:
+    text, score = sample["answers"][who].rstrip(), sample["scores"][who]
+    same = _common_prefix(text, sample["expected"])
+    said = "exact" if score["exact_match"] == 1 else f"{100 * score['edit_similarity']:.0f} % alike"
+    return Answer(_NAMES[who], text[:same], text[same:], said if text else "nothing written")
+
+
+def _common_prefix(first: str, second: str) -> int:
+    agree = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        agree += 1
+    return agree
+
+
+def _narrow(line: str, end: bool = False) -> str:
+    """The side of a very long line that lies next to the hole."""
+    if len(line) <= _WIDEST:
+        return line
+    return "…" + line[-_WIDEST:] if end else line[:_WIDEST] + "…"
