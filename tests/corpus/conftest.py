@@ -29,7 +29,9 @@ class Repository:
         who = {f"GIT_{role}_{part}": "t@example.org" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
         when = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         command = ["git", "-C", str(self.folder), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | who | when).stdout
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, errors="surrogateescape", env=os.environ | who | when
+        ).stdout
 
     def commit(self, files: Files, date: str = "2024-01-01T00:00:00Z") -> None:
         _write(self.folder, files)
@@ -88,9 +90,9 @@ def module() -> Callable[..., str]:
 def build(tmp_path: Path) -> Callable[..., Built]:
     """Builds a corpus of folders, with settings by keyword."""
 
-    def run(*repositories: Path, workers: int = 1, seed: int = 1, name: str = "corpus", **settings: Any) -> Built:
+    def run(*repositories: Path | str, workers: int = 1, seed: int = 1, name: str = "corpus", **settings: Any) -> Built:
         folder = tmp_path / name
-        folder.mkdir()
+        folder.mkdir(parents=True)
         work = Work(folder, {}, Console(quiet=True), seed)
         build_corpus(work, [str(path) for path in repositories], CorpusSettings(**settings), workers)
         return Built(folder, json.loads((folder / "summary.json").read_text()))

@@ -36,5 +36,5 @@ def test_patterns_read_as_in_gitignore(pattern, path, excluded):
 
 
 def test_a_pattern_that_cannot_be_read_is_an_error():
-    with pytest.raises(UserError, match="corpus.exclude"):
+    with pytest.raises(UserError, match=r"corpus\.exclude"):
         Exclusion(("[z-a].py",)).reason("a.py")

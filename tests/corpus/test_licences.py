@@ -17,7 +17,7 @@ BSD_2 = """Redistribution and use in source and binary forms are permitted provi
 BSD_3 = BSD_2 + "\n3. Neither the name of X nor its contributors may be used to endorse or promote products."
 ISC = """Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby
 granted, provided that the above copyright notice and this permission notice appear in all copies."""
-ZERO_BSD = "Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby granted."
+ZERO_BSD = ISC.split(", provided")[0] + "."
 APACHE = Path(__file__).parents[2].joinpath("LICENSE").read_text()
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 

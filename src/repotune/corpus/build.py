@@ -41,7 +41,7 @@ def build_corpus(work: Work, repositories: Sequence[str], settings: CorpusSettin
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=work.folder) as name:
         scratch = Path(name)
         sources = open_sources(repositories, scratch / "clones")
-        selection = select(sources, settings)
+        selection = select(sources, settings, work.console)
         engine = LocalEngine(workers, scratch)
         dropped = selection.dropped + _read(work, engine, selection, _steps(sources, settings, work.seed))
         kept = selection.found - len(dropped)
@@ -68,8 +68,8 @@ def _steps(sources: Sequence[Source], settings: CorpusSettings, seed: int) -> li
 def _read(work: Work, engine: LocalEngine, selection: Selection, steps: Sequence[Step]) -> list[Dropped]:
     """Takes the selected files through `steps`. Returns those that were dropped on the way."""
     dropped: list[Dropped] = []
-    with work.console.progress("reading", len(selection.rows), "files") as progress:
-        for files, lost in engine.apply(selection.batches(), steps):
+    with work.console.progress("reading", len(selection.selected), "files") as progress:
+        for files, lost in engine.apply(list(selection.batches()), steps):
             dropped += [Dropped(**row) for row in lost.to_pylist()]
             progress.advance(files)
     return dropped

@@ -1,4 +1,4 @@
-"""The licence of each file: from licence files in its folder or the nearest above, and from its own SPDX tag.
+"""The licence of each file: from licence files in its folder or the nearest above, and from its own tag or notice.
 
 As in The Stack v2 (https://arxiv.org/abs/2402.19173, §3.2) a file is permissive only if everything found is. Copyleft
 and source-available licences never are, and what cannot be recognised is a class of its own, `unknown`.
@@ -27,7 +27,7 @@ _TABLE: dict[str, dict[str, Any]] = tomllib.loads(
 _PROSE = frozenset({"", "Text", "Markdown", "reStructuredText", "HTML"})
 _FILE_NAME = re.compile(r"(?:[a-z0-9]+[-_])?(?:un)?licen[cs]e(?:[-_.].*)?|copying(?:[-_.].*)?", re.IGNORECASE)
 _TAG = re.compile(r"SPDX-License-Identifier:[ \t]*([\w.+\-() \t]+)")
-_TAG_REACH = 4096  # characters; REUSE and the kernel put the tag into the first comment
+_HEAD = 4096  # characters that hold a file's first comment, where its tag or notice stands
 # Suffixes of SPDX's GNU identifiers; `+` is the older form of `-or-later`.
 _VARIANT = re.compile(r"(?:-only|-or-later|\+)$")
 
@@ -40,7 +40,7 @@ class Licence:
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = batch.column("text").to_pylist(), batch.column("folder_licences").to_pylist()
-        found = [combine(folder, tagged(text)) for text, folder in zip(*columns, strict=True)]
+        found = [combine(folder, own_licences(text)) for text, folder in zip(*columns, strict=True)]
         batch = with_columns(batch.drop_columns("folder_licences"), licence=pa.array(found, pa.string()))
         refused = [self.permissive_only and not is_permissive(licence) for licence in found]
         return with_reasons(
@@ -68,9 +68,14 @@ def identify(text: str) -> frozenset[str]:
     return frozenset(found or {UNKNOWN})
 
 
+def own_licences(text: str) -> frozenset[str]:
+    """What a source file says of itself: its SPDX tag, or else a notice at its head that is recognised."""
+    return tagged(text) or identify(text[:_HEAD]) - {UNKNOWN}
+
+
 def tagged(text: str) -> frozenset[str]:
     """The licences that the SPDX tag of `text` names. A choice (`OR`) counts as all of them, the cautious reading."""
-    match = _TAG.search(text, 0, _TAG_REACH)
+    match = _TAG.search(text, 0, _HEAD)
     if match is None:
         return frozenset()
     expression = re.sub(r"\bWITH\s+[\w.+-]+", " ", match[1])

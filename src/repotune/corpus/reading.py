@@ -89,13 +89,15 @@ def read_file(path: Path, limit: int) -> bytes | str:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return "a symbolic link" if error.errno == errno.ELOOP else error.strerror or "cannot be opened"
-    with os.fdopen(handle, "rb") as file:
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                return "not a regular file"
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return "not a regular file"
+        with os.fdopen(handle, "rb", closefd=False) as file:
             data = file.read(limit + 1)
-        except OSError as error:
-            return error.strerror or "cannot be read"
+    except OSError as error:
+        return error.strerror or "cannot be read"
+    finally:
+        os.close(handle)
     return data if len(data) == limit else "changed while it was read"
 
 
@@ -121,7 +123,7 @@ def text_of(data: bytes) -> tuple[str, Reason | None]:
     except UnicodeDecodeError as error:
         declared = declared_encoding(data)
         if b"\0" in data:
-            return "", ("binary", "NUL bytes", "text")
+            return "", ("binary", "NUL characters", "text")
         if declared not in _BELIEVED:
             return "", ("encoding", f"byte {error.start} is not {encoding}", "UTF-8, or as declared by PEP 263")
         text = data.decode(declared)

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 
 from repotune.core.config import CorpusSettings
+from repotune.core.console import Console
 from repotune.corpus import licences, sources
 from repotune.corpus.exclusion import Exclusion
 from repotune.corpus.languages import language_of_path, may_have_shebang, wanted_languages
@@ -22,54 +23,71 @@ _BATCH_FILES = 256
 _BATCH_BYTES = 4_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A file to be read, with what is known of it already. `language` is empty where its first line has to tell."""
+
+    document: int
+    source: int
+    file: Listed
+    language: str
+    folder_licences: tuple[str, ...]
+
+
 @dataclass
 class Selection:
-    """What will be read, as rows of LISTED by repository and path, and what was dropped by path, language or size."""
+    """What will be read, by repository and path, and what was dropped by path, language or size; sizes in bytes."""
 
-    rows: list[tuple[object, ...]] = field(default_factory=list)
+    selected: list[Selected] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
     found: int = 0
     found_bytes: int = 0
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows in batches whose bounds depend on the rows alone."""
+        """The selected files as rows of LISTED, in batches whose bounds depend on the files alone."""
         begin, weight = 0, 0
-        size = LISTED.get_field_index("size")
-        for end, row in enumerate(self.rows):
-            weight += int(str(row[size]))
-            if weight > _BATCH_BYTES or end - begin == _BATCH_FILES:
-                if end > begin:
-                    yield _batch(self.rows[begin:end])
-                begin, weight = end, int(str(row[size]))
-        if begin < len(self.rows):
-            yield _batch(self.rows[begin:])
+        for end, each in enumerate(self.selected):
+            if end > begin and (weight + each.file.size > _BATCH_BYTES or end - begin == _BATCH_FILES):
+                yield _batch(self.selected[begin:end])
+                begin, weight = end, 0
+            weight += each.file.size
+        if begin < len(self.selected):
+            yield _batch(self.selected[begin:])
 
 
-def select(from_sources: Sequence[Source], settings: CorpusSettings) -> Selection:
+def select(from_sources: Sequence[Source], settings: CorpusSettings, console: Console) -> Selection:
     """Lists the sources and keeps what `settings` want. Raises UserError for an unknown language or a bad pattern."""
-    selection, exclusion = Selection(), Exclusion(settings.exclude)
-    wanted = wanted_languages(settings.languages)
-    for number, source in sorted(enumerate(from_sources), key=lambda pair: pair[1].name):
-        listing = sources.list_source(source)
-        selection.dropped += listing.dropped
-        selection.found += len(listing.files) + len(listing.dropped)
-        selection.found_bytes += sum(file.size for file in listing.files) + sum(row.size for row in listing.dropped)
-        allowed = []
-        for file in listing.files:
-            if reason := exclusion.reason(file.path):
-                selection.dropped.append(_drop(file, "excluded", reason, "corpus.exclude"))
-            else:
-                allowed.append(file)
-        by_folder = _folder_licences(source, allowed)
-        for file in allowed:
-            language = language_of_path(file.path)
-            if dropped := _refuse(file, language, wanted):
-                selection.dropped.append(dropped)
-                continue
-            found = sorted(licences.nearest(file.path, by_folder))
-            about = (file.repository, file.path, file.size, file.blob, file.commit, file.committed)
-            selection.rows.append((len(selection.rows), number, *about, language, found))
+    selection, exclusion, wanted = Selection(), Exclusion(settings.exclude), wanted_languages(settings.languages)
+    by_name = sorted(enumerate(from_sources), key=lambda pair: pair[1].name)
+    with console.progress("listing", len(by_name), "repositories") as progress:
+        for number, source in by_name:
+            _select_from(source, number, selection, exclusion, wanted)
+            progress.advance()
     return selection
+
+
+def _select_from(
+    source: Source, number: int, selection: Selection, exclusion: Exclusion, wanted: frozenset[str]
+) -> None:
+    """Adds the files of `source`, the `number`th of those given, to `selection`."""
+    listing = sources.list_source(source)
+    selection.dropped += listing.dropped
+    selection.found += len(listing.files) + len(listing.dropped)
+    selection.found_bytes += sum(file.size for file in listing.files) + sum(row.size for row in listing.dropped)
+    allowed = []
+    for file in listing.files:
+        if reason := exclusion.reason(file.path):
+            selection.dropped.append(_drop(file, "excluded", reason, "corpus.exclude"))
+        else:
+            allowed.append(file)
+    by_folder = _folder_licences(source, allowed)
+    for file in allowed:
+        language = language_of_path(file.path)
+        if dropped := _refuse(file, language, wanted):
+            selection.dropped.append(dropped)
+        else:
+            found = tuple(sorted(licences.nearest(file.path, by_folder)))
+            selection.selected.append(Selected(len(selection.selected), number, file, language, found))
 
 
 def _refuse(file: Listed, language: str, wanted: frozenset[str]) -> Dropped | None:
@@ -96,8 +114,11 @@ def _drop(file: Listed, rule: str, value: str, threshold: str) -> Dropped:
     return Dropped(file.repository, file.path, rule, value, threshold, file.size)
 
 
-def _batch(rows: Sequence[tuple[object, ...]]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), LISTED, strict=True)],
-        schema=LISTED,
-    )
+def _batch(selected: Sequence[Selected]) -> pa.RecordBatch:
+    about = [name for name in LISTED.names if name in Listed.__dataclass_fields__]
+    rows = [
+        {name: getattr(each.file, name) for name in about}
+        | {name: getattr(each, name) for name in LISTED.names if name not in about}
+        for each in selected
+    ]
+    return pa.RecordBatch.from_pylist(rows, LISTED)

@@ -43,8 +43,8 @@ class Explanation:
 def explain(corpus_folder: Path, path: str) -> list[Explanation]:
     """What became of each file whose repository and path end in `path`, whole names compared.
 
-    A file in a folder that was never walked is explained by that folder, with an empty repository. Raises UserError, with the nearest names,
-    where nothing matches.
+    A file in a folder that was never walked is explained by that folder, with an empty repository. Raises UserError,
+    with the nearest names, where nothing matches.
     """
     require_artefact(corpus_folder)
     asked = [part for part in path.split("/") if part not in ("", ".")]

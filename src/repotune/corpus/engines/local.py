@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
@@ -40,23 +40,24 @@ class LocalEngine:
         self._firsts: list[int] = []
         self._open = lru_cache(_OPEN_FILES)(_open_batch)
 
-    def apply(self, batches: Iterable[pa.RecordBatch], steps: Sequence[Step]) -> Iterator[tuple[int, pa.Table]]:
+    def apply(self, batches: Sequence[pa.RecordBatch], steps: Sequence[Step]) -> Iterator[tuple[int, pa.Table]]:
         """Runs `steps` over `batches`. Yields, in order, how many rows went in and those that were dropped (DROPPED).
 
         The others are kept for `query`, `documents` and `shingles`.
         """
-        tasks = ((self._note(number, batch), batch) for number, batch in enumerate(batches))
-        if self._workers == 1:
+        tasks = [(self._note(number, batch), batch) for number, batch in enumerate(batches)]
+        workers = min(self._workers, len(tasks))
+        if workers <= 1:
             for path, batch in tasks:
                 yield batch.num_rows, _run(batch, steps, path)
             return
         context = multiprocessing.get_context("spawn")  # the caller may hold threads, which a fork would break
-        with ProcessPoolExecutor(self._workers, mp_context=context) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
             waiting: deque[tuple[int, Future[pa.Table]]] = deque()
             try:
                 for path, batch in tasks:
                     waiting.append((batch.num_rows, pool.submit(_run, batch, steps, path)))
-                    if len(waiting) >= _AHEAD * self._workers:
+                    if len(waiting) >= _AHEAD * workers:
                         rows, future = waiting.popleft()
                         yield rows, future.result()
                 yield from ((rows, future.result()) for rows, future in waiting)
