@@ -92,3 +92,9 @@ def test_one_line_longer_than_the_budget_is_cut_within() -> None:
     cut = window("é" * 5000, "é" * 5000, 1001, 1001)
     assert set(cut.prefix) == set(cut.suffix) == {"é"}
     assert len(cut.suffix) == 500
+
+
+def test_a_long_line_above_the_cursor_is_kept() -> None:
+    cut = window("x" * 5000 + "\ny", "", 1000, 1000)
+    assert cut.prefix.endswith("x\ny")
+    assert len(cut.prefix) >= 750

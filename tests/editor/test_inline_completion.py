@@ -186,6 +186,7 @@ def test_faults_of_the_server_are_said_once_until_it_answers(editor: Editor, rem
         (503, json.dumps({"error": {"message": "The model is being loaded."}})),
         (200, "not json"),
         (200, '{"choices": []}'),
+        (200, '{"choices": [{"text": null}]}'),
         (500, "oops"),
     ]
     for answer in answers:

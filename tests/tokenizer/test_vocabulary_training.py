@@ -107,6 +107,13 @@ def test_a_damaged_corpus_is_named(work_on: MakeWork, damage: str) -> None:
         build_tokenizer(work, 512)
 
 
+def test_a_corpus_without_text_is_named(work_on: MakeWork) -> None:
+    work = work_on({})
+    pq.write_table(pa.table({"path": ["a.py"]}), work.inputs["corpus"] / "train-00000.parquet")
+    with pytest.raises(UserError, match="is damaged"):
+        build_tokenizer(work, 512)
+
+
 def test_a_fault_met_while_reading_reaches_the_user(work_on: MakeWork) -> None:
     work = work_on({"train": [("some text\n" * 1000, "a", "Text")]})
     path = work.inputs["corpus"] / "train-00000.parquet"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# The prefix begins at a multiple of this share of its budget, so that its beginning stays put for many keystrokes and
-# the server computes only what was typed: 12 ms to the first token instead of 221 for a prompt of 510 tokens.
-_STEPS = 4
+# A long prefix begins at a multiple of this share of its budget, so that its beginning stays put for many keystrokes
+# and the server computes only what was typed: 12 ms to the first token instead of 221 for a prompt of 510 tokens.
+# A line end is looked for within the same share.
+_SHARE = 4
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,15 @@ def _end_of(text: str, budget: int) -> str:
     data = text.encode(errors="replace")
     if len(data) <= budget:
         return data.decode()
-    step = max(budget // _STEPS, 1)
-    data = data[-(-(len(data) - budget) // step) * step :]
-    return data[data.find(b"\n") + 1 :].decode(errors="ignore")
+    step = max(budget // _SHARE, 1)
+    steps = -(-(len(data) - budget) // step)
+    data = data[steps * step :]
+    return data[data.find(b"\n", 0, step) + 1 :].decode(errors="ignore")
 
 
 def _beginning_of(text: str, budget: int) -> str:
     data = text.encode(errors="replace")
     if len(data) <= budget:
         return data.decode()
-    data = data[:budget]
-    return data[: data.rfind(b"\n") + 1 or budget].decode(errors="ignore")
+    line_end = data.rfind(b"\n", budget - budget // _SHARE, budget)
+    return data[: line_end + 1 or budget].decode(errors="ignore")

@@ -56,12 +56,14 @@ class CompletionServer:
         }
         try:
             answer = await self._client.post(f"{self.address}/v1/completions", json=body)
-        except httpx.TimeoutException:
-            raise NoAnswerError(f"The server at {self.address} did not answer in time.") from None
-        except httpx.HTTPError as error:
+        except httpx.ConnectError as error:
             raise NoAnswerError(
                 f"There is no server at {self.address} ({error}); repotune serve starts one."
             ) from error
+        except httpx.TimeoutException as error:
+            raise NoAnswerError(f"The server at {self.address} did not answer in time.") from error
+        except httpx.HTTPError as error:
+            raise NoAnswerError(f"The server at {self.address} broke off: {error}") from error
         return self._text_of(answer)
 
     async def close(self) -> None:
@@ -71,8 +73,8 @@ class CompletionServer:
     def _text_of(self, answer: httpx.Response) -> str:
         try:
             body: Any = answer.json()
-            if answer.is_success:
-                return str(body["choices"][0]["text"])
+            if answer.is_success and isinstance(text := body["choices"][0]["text"], str):
+                return text
             said = f": {body['error']['message']}"
         except (ValueError, LookupError, TypeError):
             said = "" if answer.is_error else ", but no completion"

@@ -26,7 +26,7 @@ def read_columns(corpus: Path, split: str, *names: str) -> Iterator[tuple[list[s
         try:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(names)):
                 yield tuple(batch.column(name).to_pylist() for name in names)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, KeyError) as error:
             raise _damaged(_path(corpus, split), error) from error
 
 
