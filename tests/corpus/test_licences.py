@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from repotune.corpus.licences import combine, identify, is_licence_file, is_permissive, nearest, tagged
+from repotune.corpus.licences import (
+    combine,
+    identify,
+    is_licence_file,
+    is_permissive,
+    nearest,
+    own_licences,
+    tagged,
+)
 
 MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
 documentation files (the "Software"), to deal in the Software without restriction, subject to the following conditions:
@@ -73,6 +81,7 @@ def test_pythons_own_stack_of_licences_is_the_psf_licence():
         ("license.py", False),
         ("licenses.json", False),
         ("licensing.md", False),
+        ("third-party-licenses.txt", False),
     ],
 )
 def test_licence_files_are_known_by_name(path, answer):
@@ -94,12 +103,26 @@ def test_the_nearest_folder_wins():
         ("# SPDX-License-Identifier: GPL-3.0+", {"GPL-3.0"}),
         ("# SPDX-License-Identifier: apache-2.0", {"Apache-2.0"}),
         ("# SPDX-License-Identifier: CDDL-1.1", {"CDDL-1.1"}),
+        ("<!-- SPDX-License-Identifier: MIT -->", {"MIT"}),
+        ("# SPDX-License-Identifier: MIT Copyright 2020 the authors", {"MIT"}),
+        ("# SPDX-License-Identifier: PSF-2.0 AND (MIT OR Apache-2.0)", {"PSF-2.0", "MIT", "Apache-2.0"}),
+        ("SPDX-License-Identifier:", set()),
         ("# no tag", set()),
         ("x" * 5000 + "SPDX-License-Identifier: MIT", set()),
     ],
 )
 def test_a_files_own_tag_is_read(tag, licences):
     assert tagged(tag) == licences
+
+
+def test_a_notice_at_the_head_of_a_file_counts_where_there_is_no_tag():
+    notice = """/*
+     * This program is free software; you can redistribute it and/or modify it under the terms of the GNU General
+     * Public License as published by the Free Software Foundation; either version 2 of the License, or later.
+     */"""
+    assert own_licences(notice) == {"GPL-2.0"}
+    assert own_licences("// SPDX-License-Identifier: MIT\n" + notice) == {"MIT"}
+    assert own_licences("x = 1") == own_licences("x = 1\n" * 2000 + notice) == frozenset()
 
 
 def test_permissive_means_all_that_was_found_is():

@@ -147,3 +147,23 @@ def test_an_option_is_never_taken_for_a_url(tmp_path):
     with pytest.raises(UserError):
         open_sources([f"--upload-pack=touch {tmp_path}/harm://x"], tmp_path)
     assert not (tmp_path / "harm").exists()
+
+
+def test_a_blob_that_the_repository_lacks_is_dropped(repository, tmp_path):
+    repository.commit({"a.py": "one", "b.py": "two"})
+    blob = repository.git("rev-parse", "HEAD:a.py").strip()
+    (repository.folder / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    assert listed(repository.folder, tmp_path) == {"a.py": "unreadable", "b.py": "2024-01-01T00:00:00Z"}
+
+
+def test_a_second_work_tree_stands_for_its_own_commit(repository, tmp_path):
+    repository.commit({"a.py": "one"})
+    repository.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
+    repository.commit({"b.py": "two"})
+    assert list(listed(tmp_path / "side", tmp_path)) == ["a.py"]
+
+
+def test_a_folder_with_an_empty_git_folder_is_a_plain_one(write, tmp_path):
+    write(tmp_path / "plain", {"a.py": "1"})
+    (tmp_path / "plain" / ".git").mkdir()
+    assert listed(tmp_path / "plain", tmp_path) == {"a.py": ""}

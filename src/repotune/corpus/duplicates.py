@@ -47,7 +47,9 @@ ORDER BY document
 # Only buckets that more than one file shares, file by file down the order.
 BUCKETS = f"""
 WITH firsts AS (
-    SELECT *, row_number() OVER (PARTITION BY normal ORDER BY {_ORDER}) AS copy FROM documents
+    SELECT document, licence, committed, path, repository,
+           row_number() OVER (PARTITION BY normal ORDER BY {_ORDER}) AS copy
+    FROM documents
 ), ranked AS (
     SELECT document, row_number() OVER (ORDER BY {_ORDER}) AS place FROM firsts WHERE copy = 1
 ), shared AS (

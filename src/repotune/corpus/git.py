@@ -18,7 +18,7 @@ _READ_BYTES = 1 << 16
 
 
 class TreeEntry(NamedTuple):
-    """A path of a commit. `path` is bytes, as git keeps it; `size` is None for a submodule."""
+    """A path of a commit. `path` is bytes, as git keeps it; `size` is None for a submodule or a missing blob."""
 
     mode: str
     blob: str
@@ -27,8 +27,8 @@ class TreeEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What the entry is: file, symbolic link or submodule."""
-        return {_SYMBOLIC_LINK: "symbolic link", _SUBMODULE: "submodule"}.get(self.mode, "file")
+        """What the entry is: file, symbolic_link or submodule."""
+        return {_SYMBOLIC_LINK: "symbolic_link", _SUBMODULE: "submodule"}.get(self.mode, "file")
 
 
 class Place(NamedTuple):
@@ -70,7 +70,7 @@ def tree(place: Place, commit: str) -> Iterator[TreeEntry]:
     for line in listing.split(b"\0")[:-1]:
         about, _, path = line.partition(b"\t")
         mode, _, blob, size = about.decode().split()
-        yield TreeEntry(mode, blob, None if size == "-" else int(size), path[start:])
+        yield TreeEntry(mode, blob, int(size) if size.isdigit() else None, path[start:])
 
 
 def last_changes(place: Place, commit: str, paths: set[bytes]) -> dict[bytes, str]:

@@ -25,8 +25,12 @@ _TABLE: dict[str, dict[str, Any]] = tomllib.loads(
     (files("repotune.corpus") / "licences.toml").read_text(encoding="utf-8")
 )
 _PROSE = frozenset({"", "Text", "Markdown", "reStructuredText", "HTML"})
-_FILE_NAME = re.compile(r"(?:[a-z0-9]+[-_])?(?:un)?licen[cs]e(?:[-_.].*)?|copying(?:[-_.].*)?", re.IGNORECASE)
-_TAG = re.compile(r"SPDX-License-Identifier:[ \t]*([\w.+\-() \t]+)")
+_FILE_NAME = re.compile(
+    r"(?:(?:[al]?gpl|apache|bsd|isc|mit|mpl|psf)[-_])?(?:un)?licen[cs]es?(?:[-_.].*)?|copying(?:[-_.].*)?",
+    re.IGNORECASE,
+)
+_ID = r"[ (]*[A-Za-z0-9][\w.+-]*[ )]*"
+_TAG = re.compile(rf"SPDX-License-Identifier:({_ID}(?:\b(?:AND|OR|WITH)\b{_ID})*)")
 _HEAD = 4096  # characters that hold a file's first comment, where its tag or notice stands
 # Suffixes of SPDX's GNU identifiers; `+` is the older form of `-or-later`.
 _VARIANT = re.compile(r"(?:-only|-or-later|\+)$")
@@ -80,7 +84,7 @@ def tagged(text: str) -> frozenset[str]:
         return frozenset()
     expression = re.sub(r"\bWITH\s+[\w.+-]+", " ", match[1])
     names = [word for word in re.findall(r"[\w.+-]+", expression) if word not in ("AND", "OR")]
-    return frozenset(_known(name.rstrip(".-")) for name in names) or frozenset({UNKNOWN})
+    return frozenset(_known(name.rstrip(".-")) for name in names)
 
 
 def nearest(path: str, by_folder: Mapping[str, frozenset[str]]) -> frozenset[str]:

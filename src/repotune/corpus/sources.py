@@ -123,9 +123,11 @@ def _list_commit(source: Source, place: git.Place) -> Listing:
     found: list[tuple[git.TreeEntry, str]] = []
     for entry in git.tree(place, source.commit):
         path, odd = _as_text(entry.path)
-        problem = "path_encoding" if odd else "" if entry.kind == "file" else entry.kind.replace(" ", "_")
-        if problem or entry.size is None:
-            listing.dropped.append(Dropped(source.name, path, problem, entry.kind, "a UTF-8 file", entry.size or 0))
+        if odd or entry.kind != "file":
+            rule = "path_encoding" if odd else entry.kind
+            listing.dropped.append(Dropped(source.name, path, rule, entry.kind, "a UTF-8 file", entry.size or 0))
+        elif entry.size is None:
+            listing.dropped.append(Dropped(source.name, path, "unreadable", "the repository lacks it", "", 0))
         else:
             found.append((entry, path))
     dates = git.last_changes(place, source.commit, {entry.path for entry, _ in found})

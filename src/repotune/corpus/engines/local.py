@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -52,7 +54,7 @@ class LocalEngine:
                 yield batch.num_rows, _run(batch, steps, path)
             return
         context = multiprocessing.get_context("spawn")  # the caller may hold threads, which a fork would break
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
             waiting: deque[tuple[int, Future[pa.Table]]] = deque()
             try:
                 for path, batch in tasks:
@@ -100,6 +102,19 @@ class LocalEngine:
 
     def _paths(self, name: str) -> list[Path]:
         return [self._path(name, number) for number in range(len(self._firsts))]
+
+
+def _start_worker() -> None:
+    """Leaves an interrupt to the parent, and ends with it: a pool's processes outlive a parent that is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _run(batch: pa.RecordBatch, steps: Sequence[Step], path: Path) -> pa.Table:
