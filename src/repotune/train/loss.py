@@ -27,11 +27,9 @@ def training_loss(network: Network, ids_BT: Tensor, targets_BT: Tensor) -> Tenso
 def head_loss(features_BTD: Tensor, head_VD: Tensor, targets_BT: Tensor) -> Tensor:
     """Mean cross entropy of `targets_BT` where `features_BTD @ head_VD.T` are the logits."""
     device = features_BTD.device.type
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
-        features_BTD, head_VD = features_BTD.to(dtype), head_VD.to(dtype)
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features_BTD.dtype
     loss: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        features_BTD.flatten(0, 1), head_VD, targets_BT.flatten()
+        features_BTD.flatten(0, 1), head_VD, targets_BT.flatten(), dtype
     )
     return loss
 
@@ -48,7 +46,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     logits are kept or computed twice. N tokens."""
 
     @staticmethod
-    def forward(ctx: Any, features_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
+    def forward(ctx: Any, features_ND: Tensor, head_VD: Tensor, targets_N: Tensor, dtype: torch.dtype) -> Tensor:
+        features_ND, head_VD = features_ND.to(dtype), head_VD.to(dtype)
         count = len(targets_N)
         total = torch.zeros((), device=features_ND.device)
         features_grad_ND = torch.empty_like(features_ND)
@@ -58,9 +57,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             targets_C1 = targets_N[start : start + _CHUNK, None]
             log_shares_CV = (features_CD @ head_VD.T).float().log_softmax(-1)
             total -= log_shares_CV.gather(1, targets_C1).sum()
+            # The gradient of the logits: the shares, less one at the target.
             grad_CV = log_shares_CV.exp_()
             grad_CV.scatter_add_(1, targets_C1, torch.full_like(targets_C1, -1, dtype=torch.float32))
-            grad_CV = grad_CV.mul_(1 / count).to(features_ND.dtype)
+            grad_CV = grad_CV.mul_(1 / count).to(dtype)
             features_grad_ND[start : start + _CHUNK] = grad_CV @ head_VD
             head_grad_VD += grad_CV.T @ features_CD
         ctx.save_for_backward(features_grad_ND, head_grad_VD)
@@ -68,6 +68,6 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, None, None]:
         features_grad_ND, head_grad_VD = ctx.saved_tensors
-        return features_grad_ND * scale, head_grad_VD * scale, None
+        return features_grad_ND * scale, head_grad_VD * scale, None, None
