@@ -41,6 +41,7 @@ def completion(text: str) -> tuple[int, str]:
 class _Handler(BaseHTTPRequestHandler):
     server: Completions
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

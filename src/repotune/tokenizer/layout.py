@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -188,5 +187,5 @@ def _bytes_of(spelling: str) -> bytes:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValueError):
-        return re.sub(r"\.$", "", str(error))
+        return str(error).rstrip(".")
     return f"{type(error).__name__} at {error}"

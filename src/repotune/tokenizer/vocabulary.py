@@ -50,7 +50,7 @@ def build_tokenizer(work: Work, size: int) -> None:
 def train_bpe(texts: Iterator[str], count: int) -> list[bytes]:
     """At most `count` tokens of byte-level BPE over `texts`: the 256 bytes and then the merges in their order."""
     trainer = rustbpe.Tokenizer()
-    spare = count // 50
+    spare = count // 50  # takes the place of tokens that turn out too long
     trainer.train_from_iterator(texts, count + spare, pattern=SPLIT_PATTERN)
     tokens = [bytes(token) for token, _ in trainer.get_mergeable_ranks()]
     # What is merged from a token is longer still, so no merge that stays needs one that goes.
