@@ -55,10 +55,10 @@ class Selection:
             yield _batch(self.selected[begin:])
 
 
-def select(from_sources: Sequence[Source], settings: CorpusSettings, console: Console) -> Selection:
+def select(given: Sequence[Source], settings: CorpusSettings, console: Console) -> Selection:
     """Lists the sources and keeps what `settings` want. Raises UserError for an unknown language or a bad pattern."""
     selection, exclusion, wanted = Selection(), Exclusion(settings.exclude), wanted_languages(settings.languages)
-    by_name = sorted(enumerate(from_sources), key=lambda pair: pair[1].name)
+    by_name = sorted(enumerate(given), key=lambda pair: pair[1].name)
     with console.progress("listing", len(by_name), "repositories") as progress:
         for number, source in by_name:
             _select_from(source, number, selection, exclusion, wanted)
