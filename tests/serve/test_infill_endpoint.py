@@ -57,7 +57,7 @@ def test_it_is_the_completion_of_the_other_dialect(client: httpx.Client) -> None
     other = client.post(
         "/v1/completions", json={"prompt": prefix, "suffix": suffix, "max_tokens": 12, "path": "a.py"}
     ).json()
-    answer = infill(client, **{**LLAMA_VIM, "path": "a.py", "response_fields": []})
+    answer = infill(client, **{**LLAMA_VIM, "path": "a.py", "input_extra": [], "response_fields": []})
     assert answer["content"] == other["choices"][0]["text"] != ""
     assert answer["tokens_evaluated"] == other["usage"]["prompt_tokens"]
     assert answer["stop"] is True
@@ -74,6 +74,18 @@ def test_streaming_gives_the_same(client: httpx.Client) -> None:
     assert "".join(item["content"] for item in streamed) == whole["content"] != ""
     assert [item["stop"] for item in streamed] == [False] * (len(streamed) - 1) + [True]
     assert streamed[-1]["tokens_predicted"] == whole["tokens_predicted"]
+
+
+def test_pieces_of_other_files_stand_before_it_while_there_is_room(client: httpx.Client) -> None:
+    def read(*texts: str) -> int:
+        extras = [{"filename": f"{number}.py", "text": text} for number, text in enumerate(texts)]
+        answer = infill(client, input_prefix="x = ", input_extra=extras, n_predict=1)
+        return int(answer["tokens_evaluated"])
+
+    alone, one = read(), read("import os\n")
+    assert alone < one < read("import os\n", "import os\n")
+    assert read("x = 1\n" * 1000) == alone
+    assert read("x = 1\n" * 1000, "import os\n") >= one
 
 
 def test_a_warming_request_says_nothing_and_has_the_prompt_read(client: httpx.Client) -> None:

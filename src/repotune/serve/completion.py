@@ -6,7 +6,7 @@ Both dialects, OpenAI's and llama.cpp's, come down to an `Ask`.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,8 +32,12 @@ class PromptTooLongError(RepotuneError):
 
 @dataclass(frozen=True)
 class Ask:
-    """A question to the model. With a `suffix`, even an empty one, the gap before it is filled; with None the prefix
-    is continued. After `patience` seconds of generating, the end of the line under way is the end of it all."""
+    """A question to the model.
+
+    With a `suffix`, even an empty one, the gap before it is filled; with None the prefix is continued. `extras` are
+    pieces of other files, (path, text), which stand before it as far as there is room. After `patience` seconds of
+    generating, a completion of more than a line ends where it is.
+    """
 
     prefix: str
     suffix: str | None
@@ -41,6 +45,7 @@ class Ask:
     sampling: Sampling
     stop: tuple[str, ...] = ()
     path: str = ""
+    extras: tuple[tuple[str, str], ...] = ()
     patience: float = float("inf")
 
 
@@ -80,7 +85,19 @@ class Completer:
         # An editor sends whole files: what lies far from the gap is left out. At least half of the context is prompt.
         max_tokens = min(ask.max_tokens, self.context // 2)
         prompt = infilling_prompt(self.codec, ask.prefix, ask.suffix, ask.path, self.context - max_tokens)
-        return Task(prompt, max_tokens, ask.sampling, ask.stop)
+        left = self.context - max_tokens - len(prompt)
+        return Task([*self._before(ask.extras, left), *prompt], max_tokens, ask.sampling, ask.stop)
+
+    def _before(self, extras: Sequence[tuple[str, str]], room: int) -> list[int]:
+        """The last of `extras` that fit, each as a document like those that precede one in training."""
+        documents: list[list[int]] = []
+        for path, text in reversed(extras):
+            document = [*self.codec.header(path), *self.codec.encode(text), self.codec.end]
+            room -= len(document)
+            if room < 0:
+                break
+            documents.insert(0, document)
+        return [token for document in documents for token in document]
 
 
 class Completion:

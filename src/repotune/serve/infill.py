@@ -57,6 +57,7 @@ class InfillRequest(BaseModel):
             sampling=Sampling(self.temperature, self.top_p, seed_or_any(None if self.seed < 0 else self.seed)),
             stop=tuple(self.stop),
             path=self.path,
+            extras=tuple((extra.filename, extra.text) for extra in self.input_extra),
             patience=self.t_max_predict_ms / 1000 if self.t_max_predict_ms > 0 else float("inf"),
         )
 

@@ -192,9 +192,8 @@ def _percentiles(values: Sequence[float]) -> dict[str, float] | None:
 def _telling(
     questions: Sequence[Question], pairs: Sequence[tuple[Answer, Answer]]
 ) -> list[tuple[Question, tuple[Answer, Answer]]]:
-    """The first EXAMPLES with an answer: not the best ones."""
-    answered = [(question, pair) for question, pair in zip(questions, pairs, strict=True) if pair[0].text]
-    return answered[:EXAMPLES]
+    """The first EXAMPLES, those with an answer before those without: not the best ones."""
+    return sorted(zip(questions, pairs, strict=True), key=lambda both: not both[1][0].text)[:EXAMPLES]
 
 
 def _example(question: Question, answer: Answer) -> dict[str, str]:
