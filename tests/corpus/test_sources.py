@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from repotune.core.errors import UserError
+from repotune.corpus.exclusion import Exclusion
 from repotune.corpus.sources import list_source, open_sources, state_of
 
 
@@ -167,3 +168,18 @@ def test_a_folder_with_an_empty_git_folder_is_a_plain_one(write, tmp_path):
     write(tmp_path / "plain", {"a.py": "1"})
     (tmp_path / "plain" / ".git").mkdir()
     assert listed(tmp_path / "plain", tmp_path) == {"a.py": ""}
+
+
+def test_an_excluded_folder_is_one_row_and_what_is_in_it_does_not_count(write, tmp_path):
+    folder = tmp_path / "plain"
+    write(folder, {"app.py": "a = 1\n", "vendor/lib.py": "b = 2\n", "deep/tests/test_app.py": "c = 3\n"})
+    exclusion = Exclusion(("vendor/**", "**/tests/**"))
+    listing = list_source(open_sources([str(folder)], tmp_path / "clones")[0], exclusion)
+    assert [file.path for file in listing.files] == ["app.py"]
+    assert sorted((row.path, row.rule, row.value) for row in listing.dropped) == [
+        ("deep/tests/", "excluded", "**/tests/**"),
+        ("vendor/", "excluded", "vendor/**"),
+    ]
+    before = state_of([str(folder)], exclusion)
+    (folder / "vendor" / "more.py").write_text("d = 4\n")
+    assert state_of([str(folder)], exclusion) == before

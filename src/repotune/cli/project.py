@@ -12,7 +12,8 @@ from repotune.core.config import parse_config
 from repotune.core.console import Console, duration, size, write_data
 from repotune.core.errors import UserError
 from repotune.core.flow import Standing, discard_unfinished, locked, run_flow, survey
-from repotune.pipeline.project import Project, is_url, locate, open_project
+from repotune.corpus.sources import is_url
+from repotune.pipeline.project import Project, locate, open_project
 from repotune.pipeline.steps import build_steps, until
 
 _TEMPLATE = """\

@@ -21,7 +21,7 @@ def loss(parameters: float, tokens: float, unique_tokens: float) -> float:
 
     Meant for choosing between sizes: its absolute level is that of web text and of larger models.
     """
-    unique = min(tokens, unique_tokens)
+    unique = float(min(tokens, unique_tokens))
     repeats = tokens / unique - 1
     unique_parameters = min(parameters, unique / _OPTIMAL_RATIO)
     excess = parameters / unique_parameters - 1
@@ -29,11 +29,9 @@ def loss(parameters: float, tokens: float, unique_tokens: float) -> float:
     effective_parameters = unique_parameters + unique_parameters * _REPEAT_PARAMETERS * (
         1 - math.exp(-excess / _REPEAT_PARAMETERS)
     )
-    return (
-        math.exp(_LN_E)
-        + math.exp(_LN_A) / effective_parameters**_EXPONENT
-        + math.exp(_LN_B) / effective_data**_EXPONENT
-    )
+    of_size = math.exp(_LN_A) / math.pow(effective_parameters, _EXPONENT)
+    of_data = math.exp(_LN_B) / math.pow(effective_data, _EXPONENT)
+    return math.exp(_LN_E) + of_size + of_data
 
 
 def training_memory(parameters: int, activation_bytes: float) -> float:

@@ -28,6 +28,10 @@ class Exclusion:
         for part in path.split("/"):
             if part in BUILT_IN:
                 return part
+        return self.pattern_of(path)
+
+    def pattern_of(self, path: str) -> str | None:
+        """The project's pattern that leaves out `path`; that of a folder ends in "/"."""
         return next((pattern for pattern, regex in self._compiled if regex.match(path)), None)
 
     @cached_property

@@ -70,7 +70,7 @@ def _select_from(
     source: Source, number: int, selection: Selection, exclusion: Exclusion, wanted: frozenset[str]
 ) -> None:
     """Adds the files of `source`, the `number`th of those given, to `selection`."""
-    listing = sources.list_source(source)
+    listing = sources.list_source(source, exclusion)
     selection.dropped += listing.dropped
     selection.found += len(listing.files) + len(listing.dropped)
     selection.found_bytes += sum(file.size for file in listing.files) + sum(row.size for row in listing.dropped)

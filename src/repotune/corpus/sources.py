@@ -18,8 +18,10 @@ from pathlib import Path
 
 from repotune.core.errors import UserError
 from repotune.corpus import git
-from repotune.corpus.exclusion import BUILT_IN
+from repotune.corpus.exclusion import BUILT_IN, Exclusion
 from repotune.corpus.rows import Dropped, Listed
+
+_NOTHING = Exclusion(())
 
 # A scheme and what follows, or scp's form `user@host:path`; a colon after a slash belongs to a path.
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://.+|[^/\s:]+:[^\s].*", re.IGNORECASE)
@@ -43,11 +45,16 @@ class Listing:
     dropped: list[Dropped] = field(default_factory=list)
 
 
-def state_of(repositories: Sequence[str]) -> list[dict[str, str]]:
+def is_url(repository: str) -> bool:
+    """Whether `repository` has the form of what git fetches from elsewhere: a scheme, or scp's `user@host:path`."""
+    return bool(_URL.fullmatch(repository))
+
+
+def state_of(repositories: Sequence[str], exclusion: Exclusion = _NOTHING) -> list[dict[str, str]]:
     """Each repository's name, kind and state, by which a change is noticed; cheap, and free of machine paths.
 
-    The state is the commit, or for a plain folder a hash over its files' paths, sizes and times. Raises UserError
-    for one that is not there.
+    The state is the commit, or for a plain folder a hash over its files' paths, sizes and times, those in excluded
+    folders left out. Raises UserError for a repository that is not there.
     """
     states = []
     for name, repository in zip(_names(repositories), repositories, strict=True):
@@ -56,7 +63,7 @@ def state_of(repositories: Sequence[str]) -> list[dict[str, str]]:
             states.append({"name": name, "kind": "git", "state": git.remote_head(repository)})
             continue
         source = _open(name, folder)
-        kind, state = ("git", source.commit) if source.place else ("folder", _folder_state(folder))
+        kind, state = ("git", source.commit) if source.place else ("folder", _folder_state(folder, exclusion))
         prefix = source.place.prefix if source.place else ""
         states.append({"name": name, "kind": kind, "state": f"{state}:{prefix}" if prefix else state})
     return states
@@ -74,9 +81,9 @@ def open_sources(repositories: Sequence[str], clones: Path) -> list[Source]:
     return sources
 
 
-def list_source(source: Source) -> Listing:
-    """Every file of `source`, by path."""
-    listing = _list_commit(source, source.place) if source.place else _list_folder(source)
+def list_source(source: Source, exclusion: Exclusion = _NOTHING) -> Listing:
+    """Every file of `source`, by path. An excluded folder that lies on the disk is one dropped row, never walked."""
+    listing = _list_commit(source, source.place) if source.place else _list_folder(source, exclusion)
     listing.files.sort(key=lambda file: file.path)
     return listing
 
@@ -98,7 +105,7 @@ def _local(repository: str) -> Path | None:
     path = Path(repository).expanduser()
     if path.is_dir():
         return path.resolve()
-    if path.is_file() or _URL.fullmatch(repository):  # a file may be a git bundle, which git clone takes
+    if path.is_file() or is_url(repository):  # a file may be a git bundle, which git clone takes
         return None
     raise UserError(
         f"There is no repository {repository}.",
@@ -137,11 +144,13 @@ def _list_commit(source: Source, place: git.Place) -> Listing:
     return listing
 
 
-def _list_folder(source: Source) -> Listing:
+def _list_folder(source: Source, exclusion: Exclusion) -> Listing:
     listing = Listing()
-    for path, status in _walk(source.folder):
+    for path, status in _walk(source.folder, exclusion):
         name, odd = _as_text(os.fsencode(path))
-        if isinstance(status, str):
+        if isinstance(status, _Excluded):
+            listing.dropped.append(Dropped(source.name, name, "excluded", status.pattern, "corpus.exclude", 0))
+        elif isinstance(status, str):
             listing.dropped.append(Dropped(source.name, name, "unreadable", status, "", 0))
         elif odd or not stat.S_ISREG(status.st_mode):
             rule = "path_encoding" if odd else "symbolic_link" if stat.S_ISLNK(status.st_mode) else "special_file"
@@ -152,7 +161,14 @@ def _list_folder(source: Source) -> Listing:
     return listing
 
 
-def _walk(top: Path) -> Iterator[tuple[str, os.stat_result | str]]:
+@dataclass(frozen=True)
+class _Excluded:
+    """A folder that is not walked, by this pattern of the project's."""
+
+    pattern: str
+
+
+def _walk(top: Path, exclusion: Exclusion) -> Iterator[tuple[str, os.stat_result | str | _Excluded]]:
     """Each path under `top`, relative to it, with its status or why it has none; folders end in "/".
 
     Built-in exclusions are passed by without a word: byte code comes and goes with every import.
@@ -175,16 +191,19 @@ def _walk(top: Path) -> Iterator[tuple[str, os.stat_result | str]]:
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 yield path, status
+            elif pattern := exclusion.pattern_of(path + "/"):
+                yield path + "/", _Excluded(pattern)
             elif name not in BUILT_IN:
                 waiting.append(path + "/")
 
 
-def _folder_state(folder: Path) -> str:
-    def line(path: str, status: os.stat_result | str) -> str:
-        return json.dumps([path, status if isinstance(status, str) else [status.st_size, status.st_mtime_ns]])
+def _folder_state(folder: Path, exclusion: Exclusion) -> str:
+    def line(path: str, status: os.stat_result | str | _Excluded) -> str:
+        seen = [status.st_size, status.st_mtime_ns] if isinstance(status, os.stat_result) else str(status)
+        return json.dumps([path, seen])
 
     state = hashlib.sha256()
-    for text in sorted(line(path, status) for path, status in _walk(folder)):
+    for text in sorted(line(path, status) for path, status in _walk(folder, exclusion)):
         state.update(text.encode())
     return state.hexdigest()
 

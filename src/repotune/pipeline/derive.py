@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from repotune.core import artefact, estimate
 from repotune.core.config import Config
@@ -123,14 +123,24 @@ def describe(choice: Choice) -> list[str]:
     ]
 
 
-def _train_plan(config: Config, model: ModelConfig, tokens: int, batch_tokens: int, device: str) -> TrainPlan:
+def _train_plan(
+    config: Config, model: ModelConfig, tokens: int, batch_tokens: int, device: Literal["cpu", "cuda"]
+) -> TrainPlan:
     train = config.train
     return TrainPlan(
         model=model,
         tokens=tokens,
         sequence=model.context,
         batch_tokens=batch_tokens,
+        optimiser=train.optimiser,
+        learning_rate=train.learning_rate,
+        weight_decay=train.weight_decay,
+        warmup_share=train.warmup_share,
+        cooldown_share=train.cooldown_share,
+        infilling_rate=train.infilling_rate,
+        checkpoint_tokens=train.checkpoint_tokens,
         device=device,
+        threads=train.threads,
         seed=config.project.seed,
     )
 

@@ -17,15 +17,15 @@ from repotune.core.flow import State, survey
 from repotune.core.hardware import Hardware, probe
 from repotune.corpus.exclusion import Exclusion
 from repotune.corpus.languages import language_of_path, wanted_languages
-from repotune.corpus.sources import list_source, open_sources
+from repotune.corpus.profile import MAX_BYTES
+from repotune.corpus.sources import is_url, list_source, open_sources
 from repotune.pipeline.derive import Choice, choose, describe, read_plan, vocabulary_size
-from repotune.pipeline.project import Project, is_url
+from repotune.pipeline.project import Project
 from repotune.pipeline.steps import build_steps
 
 # Share of the listed bytes that survives filters, duplicates and the held-out splits, and bytes a token holds: both
 # as on the standard library (docs/lab-log.md).
 _KEPT_SHARE, _BYTES_PER_TOKEN = 0.85, 3.6
-_LARGEST_FILE = 1_000_000
 # Bytes per second of the steps that read the corpus, on two cores, and seconds of those whose length hardly varies.
 _RATES = {"corpus": 2.0e6, "tokenizer": 2.5e6, "tokens": 10e6}
 _SECONDS = {"plan": 12.0, "release": 10.0, "trial": 20.0, "report": 2.0}
@@ -99,8 +99,8 @@ def _outline(project: Project) -> tuple[int, int, list[str]]:
     sizes = [
         file.size
         for source in open_sources(here, clones=project.workspace)
-        for file in list_source(source).files
-        if language_of_path(file.path) in wanted and file.size <= _LARGEST_FILE and not exclusion.reason(file.path)
+        for file in list_source(source, exclusion).files
+        if language_of_path(file.path) in wanted and file.size <= MAX_BYTES and not exclusion.reason(file.path)
     ]
     return len(sizes), sum(sizes), elsewhere
 

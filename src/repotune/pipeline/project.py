@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from repotune.core.config import Config, load_config
+from repotune.corpus.sources import is_url
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,3 @@ def locate(repository: str, root: Path) -> str:
     if is_url(repository):
         return repository
     return str((root / Path(repository).expanduser()).resolve())
-
-
-def is_url(repository: str) -> bool:
-    """Whether git would fetch `repository` from elsewhere: a scheme, or scp's user@host:path."""
-    return bool(re.match(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:", repository))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from repotune.core.config import Config
 from repotune.core.errors import UserError
 from repotune.core.hardware import Hardware, available_cores
@@ -51,7 +53,7 @@ class Speeds:
         return measure(model, model.context, batch_tokens, self.device, self._threads), True
 
 
-def choose_device(config: Config, hardware: Hardware) -> str:
+def choose_device(config: Config, hardware: Hardware) -> Literal["cpu", "cuda"]:
     """ "cuda" where a GPU is found, unless the project says otherwise."""
     if config.train.device == "cuda" and not hardware.gpus:
         raise UserError("train.device is cuda, but no GPU is found here.", "repotune doctor shows what is found")

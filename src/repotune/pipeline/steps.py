@@ -36,6 +36,7 @@ def until(steps: Sequence[Step], name: str) -> list[Step]:
 
 
 def _corpus(project: Project) -> Step:
+    from repotune.corpus.exclusion import Exclusion
     from repotune.corpus.sources import state_of
 
     settings = project.config.corpus
@@ -50,7 +51,7 @@ def _corpus(project: Project) -> Step:
         name="corpus",
         title="Corpus: collect, filter, deduplicate, split",
         run=run,
-        settings={**_plain(settings), "repositories": state_of(project.repositories)},
+        settings={**_plain(settings), "repositories": state_of(project.repositories, Exclusion(settings.exclude))},
     )
 
 
