@@ -19,7 +19,6 @@ from repotune.tokenizer.vocabulary import train_bpe
 
 VOCABULARY = 1024
 LLAMA = {"vocabulary": VOCABULARY, "width": 64, "layers": 3, "heads": 4, "kv_heads": 2, "hidden": 96, "context": 512}
-MPT = dict(LLAMA, heads=8, kv_heads=8, hidden=256, norm="layer", position="alibi", activation="gelu")
 
 MakeModel = Callable[[dict[str, Any]], Path]
 

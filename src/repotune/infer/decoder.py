@@ -4,7 +4,7 @@
     logits_V = engine.prefill(prompt)
     logits_V = engine.step(int(logits_V.argmax()))
 
-Prompts are computed in bfloat16 where the CPU has instructions for it and decoding reads 8-bit weights (`linear.py`).
+Prompts are computed in bfloat16 where the CPU has instructions for it, and decoding reads 8-bit weights (`linear.py`).
 On a GPU, where torch has one, everything is bfloat16; that path has not been measured.
 """
 
@@ -31,7 +31,7 @@ from repotune.model.network import Network
 from repotune.model.weights import load_model
 
 # Prompts are computed in chunks of this many tokens: what is done when a call is cancelled stays in the cache, and
-# the scores of long prompts stay small. 512 tokens in two chunks take as long as in one.
+# the scores of long prompts stay small.
 CHUNK = 256
 # Sequences held at once: a few files, or people, before one evicts another.
 CACHES = 4
