@@ -37,7 +37,7 @@ BAR = 1.5
 @contextmanager
 def our_server(folder: Path) -> Iterator[str]:
     """The address of a server of `folder`, in a thread."""
-    facts = {"name": "benchmark", "parameters": 0, "context": 2048, "licences": {}, "verdict": ""}
+    facts = {"name": "benchmark", "parameters": 0, "context": 2048, "licences": {}, "languages": {}, "verdict": ""}
     (folder / "release.json").write_text(json.dumps(facts))
     bound = open_server(folder, ServeSettings(port=0))
     thread = threading.Thread(target=bound.run)

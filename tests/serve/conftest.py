@@ -60,6 +60,7 @@ def release(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
         "parameters": config.parameters(),
         "context": CONTEXT,
         "licences": {"MIT": {"files": 3, "bytes": 300}, "unknown": {"files": 1, "bytes": 100}},
+        "languages": {"Python": {"files": 4, "bytes": 400}},
         "verdict": "Better than chance on 16 of 16 files & <not> a guess.",
     }
     (folder / "release.json").write_text(json.dumps(facts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from repotune.core.config import ServeSettings
-from repotune.serve.facts import read_facts
+from repotune.serve.facts import Amount, read_facts
 from repotune.serve.page import Page
 from repotune.serve.run import BoundServer, open_server
 
@@ -85,7 +86,7 @@ def test_the_page_states_the_release_s_facts_as_text(client: httpx.Client) -> No
     page = client.get("/").text
     assert "<h1>acme</h1>" in page
     assert "Better than chance on 16 of 16 files &amp; &lt;not&gt; a guess." in page
-    assert "MIT 75 %, unknown 25 %" in page
+    assert "MIT 75\N{NO-BREAK SPACE}%, unknown 25\N{NO-BREAK SPACE}%" in page
     assert "256 tokens" in page
     assert 'href="/report"' in page
 
@@ -109,6 +110,43 @@ def test_without_a_report_there_is_none(
         response = httpx.get(f"{url}/report", trust_env=False)
     assert response.status_code == 404
     assert "report" in response.json()["error"]["message"]
+
+
+def test_the_page_starts_in_python_only_for_a_model_of_python(release: Path) -> None:
+    facts = read_facts(release)
+    other = facts.model_copy(update={"languages": {"Go": Amount(files=9, bytes=900), **facts.languages}})
+    assert "def read_lines" in Page(facts, has_report=False).html
+    assert "def read_lines" not in Page(other, has_report=False).html
+
+
+def test_a_client_that_leaves_within_its_body_is_no_failure(
+    client: httpx.Client, counter: Callable[[str], float], caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as connection:
+        connection.sendall(b'POST /infill HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n{"prompt"')
+    while not counter('repotune_http_requests_total{path="/infill",status="499"}'):
+        pass
+    assert not caplog.records
+
+
+def test_a_failing_engine_is_told_and_counted(
+    release: Path, serving: Callable[[BoundServer], AbstractContextManager[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    bound = open_server(release, ServeSettings(port=0))
+    with pytest.MonkeyPatch.context() as patch, serving(bound) as url, httpx.Client(base_url=url) as client:
+        patch.setattr("repotune.infer.decoder.Decoder.step", _broken)
+        body = {"prompt": "a", "max_tokens": 5}
+        whole = client.post("/v1/completions", json=body)
+        assert (whole.status_code, whole.json()["error"]["type"]) == (500, "server_error")
+        assert "server_error" in client.post("/v1/completions", json={**body, "stream": True}).text
+        patch.undo()
+        assert client.post("/v1/completions", json=body).json()["usage"]["completion_tokens"] == 5
+        assert 'http_requests_total{path="/v1/completions",status="500"} 1.0' in client.get("/metrics").text
+    assert "broken on purpose" in caplog.text
+
+
+def _broken(*_arguments: object) -> None:
+    raise RuntimeError("broken on purpose")
 
 
 def test_the_metrics_are_prometheus_text_with_histograms(client: httpx.Client) -> None:

@@ -64,14 +64,14 @@ class Completer:
     def __init__(self, engine: Engine, codec: Codec, scheduler: Scheduler, metrics: Metrics) -> None:
         self.codec = codec
         self.context = engine.context
-        self.metrics = metrics
+        self._metrics = metrics
         self._scheduler = scheduler
 
     async def begin(self, ask: Ask) -> Completion:
         """Admits `ask`. Raises PromptTooLongError for a plain prompt, and BusyError."""
         arrived = time.perf_counter()
         task = await run_in_threadpool(self._task, ask)  # encoding a long file would hold up the event loop
-        return Completion(ask, self._scheduler.admit(task), self.metrics, arrived)
+        return Completion(ask, self._scheduler.admit(task), self._metrics, arrived)
 
     def _task(self, ask: Ask) -> Task:
         if ask.suffix is None:

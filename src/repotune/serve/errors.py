@@ -6,13 +6,15 @@ from typing import Any
 
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 
 from repotune.core.errors import UserError
 from repotune.serve.completion import PromptTooLongError
 from repotune.serve.scheduler import BusyError
 
+FAILED = "The server failed at this request; its log says why."
+CLIENT_LEFT = 499  # nginx's status for a request whose client went away
 _RETRY_SECONDS = "1"
 _SENTENCES = {404: "There is no {path} here.", 405: "{path} does not take {method}."}
 
@@ -73,8 +75,8 @@ def _http(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
-def _failed(_request: Request, _error: Exception) -> JSONResponse:
-    return error_response(500, "The server failed at this request; its log says why.")
+def _left(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_LEFT)  # for the counters: nobody reads it
 
 
 HANDLERS = {
@@ -83,5 +85,5 @@ HANDLERS = {
     PromptTooLongError: _too_long,
     BusyError: _busy,
     HTTPException: _http,
-    Exception: _failed,
+    ClientDisconnect: _left,
 }

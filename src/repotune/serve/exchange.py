@@ -14,8 +14,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from repotune.serve.completion import Completion
-from repotune.serve.errors import RefusalError, error_body, validation_refusal
+from repotune.serve.errors import FAILED, RefusalError, error_body, validation_refusal
 
+_log = logging.getLogger("repotune.serve")
 BODY_LIMIT = 1_000_000  # bytes; files above this are generated, and no context holds them
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -73,8 +74,8 @@ async def _told(events: AsyncIterator[str]) -> AsyncIterator[str]:
         async for text in events:
             yield text
     except Exception:
-        logging.getLogger("repotune.serve").exception("A streamed completion failed")
-        yield event(error_body(500, "The server failed at this request; its log says why."))
+        _log.exception("A streamed completion failed")
+        yield event(error_body(500, FAILED))
 
 
 def event(data: dict[str, Any] | str) -> str:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from repotune.core.errors import UserError
 
 
-class LicenceAmount(BaseModel):
-    """How much of the training code is under one licence."""
+class Amount(BaseModel):
+    """How much of the training code is of one kind."""
 
     files: int
     bytes: int
@@ -24,8 +24,13 @@ class ReleaseFacts(BaseModel):
     name: str
     parameters: int
     context: int
-    licences: dict[str, LicenceAmount]
+    licences: dict[str, Amount]
+    languages: dict[str, Amount]
     verdict: str
+
+    def main_language(self) -> str:
+        """The language with the most bytes; empty where there is none."""
+        return max(self.languages, key=lambda name: self.languages[name].bytes, default="")
 
     def licence_shares(self) -> list[tuple[str, float]]:
         """Licences with their share of the bytes, the largest first."""

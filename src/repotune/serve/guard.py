@@ -1,14 +1,16 @@
-"""The outermost layer: who may ask, what every answer carries, and the count of answers."""
+"""The outermost layer: who may ask, what every answer carries, the count of answers, and what becomes of a failure."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from repotune.serve.errors import error_response
+from repotune.serve.errors import FAILED, error_response
 
+_log = logging.getLogger("repotune.serve")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -35,8 +37,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        started = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
@@ -46,8 +52,13 @@ class Guard:
         refusal = self._refusal(Headers(scope=scope)) if self._loopback else None
         if refusal:
             await error_response(403, refusal)(scope, receive, send_guarded)
-        else:
+            return
+        try:
             await self._app(scope, receive, send_guarded)
+        except Exception:  # not left to uvicorn, which would drop the connection after its answer
+            _log.exception("A request to %s failed", scope["path"])
+            if not started:
+                await error_response(500, FAILED)(scope, receive, send_guarded)
 
     def _refusal(self, headers: Headers) -> str | None:
         host = headers.get("host", "")

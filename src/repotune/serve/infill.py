@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from repotune.infer.decoding import Sampling
 from repotune.serve.completion import Ask, Completer, Completion
+from repotune.serve.errors import CLIENT_LEFT
 from repotune.serve.exchange import EventStream, event, read_request, unless_disconnected
 from repotune.serve.openai import seed_or_any
 
@@ -77,7 +78,7 @@ class Infill:
         if body.stream:
             return EventStream(completion, answer.events())
         whole = await unless_disconnected(request, completion, answer.whole())
-        return JSONResponse(whole) if whole else Response(status_code=499)
+        return JSONResponse(whole) if whole else Response(status_code=CLIENT_LEFT)
 
 
 class _Answer:

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from repotune.infer.decoding import Sampling
 from repotune.serve.completion import Ask, Chunk, Completer, Completion
-from repotune.serve.errors import RefusalError
+from repotune.serve.errors import CLIENT_LEFT, RefusalError
 from repotune.serve.exchange import EventStream, event, read_request, unless_disconnected
 from repotune.tokenizer.encoding import Codec
 
@@ -119,7 +119,7 @@ class OpenAI:
         if body.stream:
             return EventStream(completion, answer.events())
         whole = await unless_disconnected(request, completion, answer.whole())
-        return JSONResponse(whole) if whole else Response(status_code=499)
+        return JSONResponse(whole) if whole else Response(status_code=CLIENT_LEFT)
 
 
 class _Answer:

@@ -19,9 +19,13 @@ class Page:
 
     def __init__(self, facts: ReleaseFacts, has_report: bool) -> None:
         source = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-        template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
         self.html = template.from_string(source).render(
-            facts=facts, size=_count(facts.parameters), licences=_licences(facts), has_report=has_report
+            facts=facts,
+            size=_count(facts.parameters),
+            licences=_licences(facts),
+            has_report=has_report,
+            starts_in_python=facts.main_language() == "Python",
         )
         self._policy = _policy(self.html)
 
@@ -54,10 +58,8 @@ def _count(number: int) -> str:
 
 
 def _licences(facts: ReleaseFacts) -> str:
-    """`Apache-2.0 62 %, MIT 30 %, 3 others 8 %`"""
+    """`Apache-2.0 62 %, MIT 30 %, 3 others 8 %`, the percent signs on the line of their numbers."""
     shares = facts.licence_shares()
-    named, others = (shares, []) if len(shares) <= 3 else (shares[:2], shares[2:])
-    parts = [f"{name} {share:.0%}".replace("%", " %") for name, share in named]
-    if others:
-        parts.append(f"{len(others)} others {sum(share for _, share in others):.0%}".replace("%", " %"))
-    return ", ".join(parts)
+    if len(shares) > 3:
+        shares = [*shares[:2], (f"{len(shares) - 2} others", sum(share for _, share in shares[2:]))]
+    return ", ".join(f"{name} {100 * share:.0f}\N{NO-BREAK SPACE}%" for name, share in shares)
