@@ -19,7 +19,7 @@ from repotune.infer.engine import Engine
 from repotune.infer.prompts import infilling_prompt
 from repotune.tokenizer.encoding import Codec
 
-MOST_TOKENS: dict[Kind, int] = {"line": 48, "block": 128}
+MOST_TOKENS: dict[Kind, int] = {"line": 48, "block": 96}
 
 
 def lines_of(item: Item) -> int:

@@ -26,7 +26,7 @@ ORDERS = 24  # contexts of 0 to 23 tokens
 CACHE_TOKENS = 2048  # how far back in the file the cache looks
 CACHE_BASE = 32.0  # an earlier place counts that many times as much for each further token its context shares
 _SAMPLE = 8  # continuations looked at to see how diverse they are
-_WIDEST = 1 << 15  # continuations counted for one distribution; where there are more, as many, evenly spaced
+_WIDEST = 1 << 16  # continuations counted for one distribution; of more, every second, third, …
 
 _ORDER_EDGES = np.array([1, 2, 3, 4, 5, 6, 8, 12, 16])
 _COUNT_EDGES = np.array([2, 3, 5, 9, 33, 257])
@@ -67,6 +67,8 @@ class NgramModel:
         self.vocabulary = vocabulary
         # Reversed, so that the spans of a context's ever longer ends are nested, and what follows it stands before it.
         self._index = SuffixArray(stream[::-1], ORDERS)
+        # What follows each row's context, so that the continuations of a span lie side by side.
+        self._following = self._index.text[(self._index.order - 1) % len(stream)]
         self._static = np.full(_SHAPE, 0.5).ravel()
         self._cache = np.full(_CACHE_SHAPE, 0.5).ravel()
 
@@ -94,7 +96,7 @@ class NgramModel:
     def distribution(self, context: Int) -> Float:
         """p of every id after `context` (header first, at least two ids), shape (V,).
 
-        What `bits` uses, but for contexts that occur more than 32,768 times, whose continuations are sampled.
+        What `bits` uses, but for contexts that occur more than 65,536 times, whose continuations are sampled.
         """
         p = np.full(self.vocabulary, 1 / self.vocabulary)
         low, high = 0, len(self._index)
@@ -105,10 +107,10 @@ class NgramModel:
                 break
             longest = order
             bucket = self._buckets(np.array([order]), np.array([low]), np.array([high]))
-            rows = np.linspace(low, high - 1, min(high - low, _WIDEST)).astype(np.int64)
-            counts = np.bincount(self._following(rows), minlength=self.vocabulary)
+            following = self._following[low : high : -(-(high - low) // _WIDEST)]
             weight = self._static[bucket].item()
-            p = weight * counts / len(rows) + (1 - weight) * p
+            p *= 1 - weight
+            p += np.bincount(following, minlength=self.vocabulary) * (weight / len(following))
         _, like, follows = next(_earlier_places(context, len(context), len(context) + 1))
         kernel = CACHE_BASE**like
         weight = self._cache[_cache_bucket(like.max(keepdims=True), np.array([longest]))].item()
@@ -132,14 +134,10 @@ class NgramModel:
         cache_bucket = _cache_bucket(best, occurs.sum(axis=1) - 1)
         return _Evidence(target / np.maximum(context, 1), bucket, occurs, cache_share, cache_bucket)
 
-    def _following(self, rows: Int) -> Int:
-        """The id that follows each row's context; the stream's first follows its last."""
-        return self._index.text[(self._index.order[rows] - 1) % len(self._index)]
-
     def _buckets(self, order: Int, low: Int, high: Int) -> Int:
         """Which weight a context of `order` tokens with the non-empty span [low, high) is given."""
         rows = low[:, None] + (np.arange(_SAMPLE) * (high - low)[:, None]) // _SAMPLE
-        sample = np.sort(self._following(rows), axis=1)
+        sample = np.sort(self._following[rows], axis=1)
         diversity = 1 + np.count_nonzero(np.diff(sample, axis=1), axis=1)
         levels = ((order, _ORDER_EDGES), (high - low, _COUNT_EDGES), (diversity, _DIVERSITY_EDGES))
         return np.ravel_multi_index([np.searchsorted(edges, x, side="right") for x, edges in levels], _SHAPE)

@@ -43,7 +43,7 @@ from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.train.state import latest_checkpoint
 
 # The untrained network rambles to the last token of every hole and is never near: a few holes show as much.
-UNTRAINED_ITEMS = 40
+UNTRAINED_ITEMS = 20
 # What is scored is the model as trained; what rounding its weights for a release costs is measured there.
 WEIGHTS: Literal["f32"] = "f32"
 
