@@ -63,12 +63,15 @@ def _open(folder: Path, hours: float) -> Project:
 def _show(project: Project, console: Console) -> None:
     """One completion as the server gave it over HTTP, then the verdict and where things are."""
     trial = json.loads((project.workspace / "trial" / "trial.json").read_text(encoding="utf-8"))
-    example = trial["examples"][0]
-    console.heading(f"asked over HTTP for {example['path']} at the cursor ▏:")
-    for line in (example["prefix"].splitlines() or [""])[-4:-1]:
+    examples = trial["examples"]
+    example = next((each for each in examples if each["got"].strip()), examples[0])
+    before, after = example["prefix_tail"].splitlines() or [""], example["suffix_head"].split("\n", 1)[0]
+    console.heading(f"asked over HTTP to complete {example['path']} at ▏:")
+    for line in [*before[-4:-1], f"{before[-1]}▏{example['got']}▏{after}"]:
         console.say(f"    {line}")
-    console.say(f"    {(example['prefix'].splitlines() or [''])[-1]}▏{example['completion']}")
-    console.say(f"  (the file has: {example['expected'].strip()!r}; {example['milliseconds']:.0f} ms)")
+    console.say(f"  the file itself goes on: {example['expected'].rstrip()}")
+    latency = trial["keystroke"]["total_ms"]
+    console.say(f"  a completion after a keystroke took {latency['p50']:.0f} ms at p50, {latency['p95']:.0f} ms at p95")
     verdict = json.loads((project.workspace / "results" / "results.json").read_text(encoding="utf-8"))["verdict"]
     console.heading(verdict)
     console.say(f"the report: {_report(project)}")
