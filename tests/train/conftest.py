@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,8 +36,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     library = Path(sysconfig.get_paths()["stdlib"])
     texts = {split: [(library / name).read_text() for name in names] for split, names in _FILES.items()}
     for split, names in _FILES.items():
-        table = pa.table({"text": texts[split], "path": [f"lib/{name}" for name in names]})
-        pq.write_table(table, folders["corpus"] / f"{split}-00000.parquet")
+        _write_split(folders["corpus"], split, texts[split], [f"lib/{name}" for name in names])
     tokens = train_bpe(iter(texts["train"]), VOCABULARY - len(SPECIAL_TOKENS))
     write_vocabulary(folders["tokenizer"], vocabulary_of(tokens))
     build_tokens(Work(folders["tokens"], folders, Console(quiet=True), seed=1))
@@ -53,6 +53,26 @@ def store(inputs: dict[str, Path]) -> TokenStore:
     return TokenStore(inputs["tokens"], "train")
 
 
+@pytest.fixture
+def stored(tmp_path: Path, inputs: dict[str, Path]) -> Callable[[list[str]], TokenStore]:
+    """Documents of one's own, encoded by the same tokenizer."""
+
+    def store_texts(texts: list[str]) -> TokenStore:
+        folders = {"corpus": tmp_path / "corpus", "tokenizer": inputs["tokenizer"]}
+        folders["corpus"].mkdir()
+        for split in _FILES:
+            _write_split(folders["corpus"], split, texts, ["lib/own.py"] * len(texts))
+        build_tokens(Work(tmp_path, folders, Console(quiet=True), seed=1))
+        return TokenStore(tmp_path, "train")
+
+    return store_texts
+
+
 @pytest.fixture(scope="session")
 def small_model() -> ModelConfig:
     return ModelConfig(vocabulary=VOCABULARY, width=32, layers=2, heads=4, kv_heads=2, hidden=64, context=64)
+
+
+def _write_split(corpus: Path, split: str, texts: list[str], paths: list[str]) -> None:
+    columns = {"text": pa.array(texts, pa.string()), "path": pa.array(paths, pa.string())}
+    pq.write_table(pa.table(columns), corpus / f"{split}-00000.parquet")

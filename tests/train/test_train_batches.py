@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from repotune.tokenizer.packing import TokenStore
 from repotune.train.batches import Batches, Position, epoch_order
 from repotune.train.infilling import Rendering
 
+Stored = Callable[[list[str]], TokenStore]
+
 
 def _batches(
     store: TokenStore, codec: Codec, rows: int = 3, sequence: int = 50, position: Position | None = None
@@ -20,28 +23,33 @@ def _batches(
     return Batches(store, Rendering(codec, sequence, infilling_rate=0.5, seed=7), rows, position)
 
 
-def test_two_epochs_hold_every_rendered_token_in_order(store: TokenStore, codec: Codec) -> None:
+def test_two_epochs_hold_every_piece_once(store: TokenStore, codec: Codec) -> None:
     rendering = Rendering(codec, 50, infilling_rate=0.5, seed=7)
+    pieces = [
+        (document, piece)
+        for document in range(len(store))
+        for piece in range(rendering.pieces(len(store.document(document))))
+    ]
     expected = [
         token
         for epoch in (0, 1)
-        for document in epoch_order(7, epoch, len(store))
-        for token in rendering.render(store, int(document), epoch)
+        for number in epoch_order(7, epoch, len(pieces))
+        for token in rendering.render(store, *pieces[number], epoch)
     ]
     batches, seen = _batches(store, codec), []
     while batches.position.epoch < 2:
-        ids_BT, targets_BT = batches.next()
-        assert torch.equal(ids_BT.flatten()[1:], targets_BT.flatten()[:-1])
-        seen += ids_BT.flatten().tolist()
+        ids, targets = batches.next()
+        assert torch.equal(ids.flatten()[1:], targets.flatten()[:-1])
+        seen += ids.flatten().tolist()
     assert seen[: len(expected)] == expected
 
 
 def test_targets_follow_across_batches(store: TokenStore, codec: Codec) -> None:
     batches = _batches(store, codec)
     for _ in range(20):
-        _, targets_BT = batches.next()
-        ids_BT, _ = batches.next()
-        assert targets_BT[-1, -1] == ids_BT[0, 0]
+        _, targets = batches.next()
+        ids, _ = batches.next()
+        assert targets[-1, -1] == ids[0, 0]
 
 
 def test_a_stream_goes_on_from_any_position(store: TokenStore, codec: Codec) -> None:
@@ -59,16 +67,18 @@ def test_rows_do_not_depend_on_how_many_make_a_batch(store: TokenStore, codec: C
     assert torch.equal(torch.cat(rows), torch.cat([four.next()[0] for _ in range(10)]))
 
 
-def test_epochs_have_different_orders_of_the_same_documents() -> None:
+def test_epochs_have_different_orders_of_the_same_pieces() -> None:
     orders = [epoch_order(1, epoch, 50).tolist() for epoch in range(3)]
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert all(one != other for one, other in itertools.combinations(orders, 2))
 
 
-def test_a_split_without_documents_is_refused(store: TokenStore, codec: Codec) -> None:
-    class Empty(TokenStore):
-        def __init__(self) -> None:
-            self._paths = []
-
+def test_a_split_without_documents_is_refused(stored: Stored, codec: Codec) -> None:
     with pytest.raises(UserError, match="no text to train on"):
-        _batches(Empty(), codec)
+        _batches(stored([]), codec)
+
+
+def test_a_corpus_shorter_than_a_row_is_repeated(stored: Stored, codec: Codec) -> None:
+    batches = _batches(stored(["a = 1\n"]), codec)
+    batches.next()
+    assert batches.position.epoch > 3

@@ -1,13 +1,15 @@
-"""An endless stream of rows over the documents of a split, reshuffled each epoch.
+"""An endless stream of rows over the pieces of a split, all of them reshuffled each epoch.
 
-Documents are rendered one after another and cut into rows with no token dropped, repeated or padded. Where the stream
-stands is three numbers, so a run resumes at once, however far it had come.
+Pieces are rendered one after another and cut into rows with no token dropped, repeated or padded. Where the stream
+stands is three numbers, so a run resumes at once, however far it had come. Pieces are shuffled, and not documents:
+rows that follow each other in one document made a batch of 2,048 tokens learn like a fraction of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from repotune.train.infilling import Rendering
 
 @dataclass(frozen=True)
 class Position:
-    """The next token: in `epoch`, of the document that is `rank`-th in that epoch's order, after `offset` tokens."""
+    """The next token: in `epoch`, of the piece that is `rank`-th in that epoch's order, after `offset` tokens."""
 
     epoch: int = 0
     rank: int = 0
@@ -38,8 +40,8 @@ class Batches:
             raise UserError("There is no text to train on.", "add repositories to repotune.toml")
         self.position = position or Position()
         self._store, self._rendering, self._rows = store, rendering, rows
-        # A batch ends within a document that the next begins with.
-        self._render = lru_cache(maxsize=2)(lambda document, epoch: rendering.render(store, document, epoch))
+        counts = [rendering.pieces(len(store.document(document))) for document in range(len(store))]
+        self._last_pieces = np.cumsum(counts)
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Ids B×T and targets B×T (int64): the target of a token is its successor, also across rows and batches."""
@@ -54,22 +56,27 @@ class Batches:
         """`count` tokens from `position` on, and the position after them."""
         tokens: list[int] = []
         while len(tokens) < count:
-            document = epoch_order(self._rendering.seed, position.epoch, len(self._store))[position.rank]
-            rendered = self._render(int(document), position.epoch)
+            rendered = self._piece(position.epoch, position.rank)
             part = rendered[position.offset : position.offset + count - len(tokens)]
             tokens += part
             position = replace(position, offset=position.offset + len(part))
             if position.offset == len(rendered):
-                position = self._next_document(position)
+                position = self._next_piece(position)
         return tokens, position
 
-    def _next_document(self, position: Position) -> Position:
-        if position.rank + 1 < len(self._store):
+    def _piece(self, epoch: int, rank: int) -> list[int]:
+        number = int(epoch_order(self._rendering.seed, epoch, int(self._last_pieces[-1]))[rank])
+        document = int(np.searchsorted(self._last_pieces, number, side="right"))
+        before = int(self._last_pieces[document - 1]) if document else 0
+        return self._rendering.render(self._store, document, number - before, epoch)
+
+    def _next_piece(self, position: Position) -> Position:
+        if position.rank + 1 < self._last_pieces[-1]:
             return Position(position.epoch, position.rank + 1)
         return Position(position.epoch + 1)
 
 
 @lru_cache(maxsize=2)
-def epoch_order(seed: int, epoch: int, documents: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The documents in the order of an epoch."""
-    return np.random.default_rng((seed, epoch)).permutation(documents)
+def epoch_order(seed: int, epoch: int, pieces: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The pieces in the order of an epoch."""
+    return np.random.default_rng((seed, epoch)).permutation(pieces)

@@ -1,27 +1,29 @@
-"""What the network sees of a document: whole, or in pieces with a part moved to the end to be filled in.
+"""What the network sees of a document: pieces that fit a row, plain or with a part moved to the end to be filled in.
 
     header(path) + body + [end]        body = the code, or one of
     PSM  <fim_prefix> prefix <fim_suffix> suffix <fim_middle> middle
     SPM  <fim_prefix> <fim_suffix> suffix <fim_middle> prefix middle         (Bavarian et al. 2022, variant 2)
 
-All of it is a pure function of (seed, epoch, document). Holes are made in characters before encoding, so that the
-model learns to go on from within a token.
+A hole is learnt from what is in view with it (context-level infilling, same paper), so a document longer than a row is
+cut, and each piece has a header, as a prompt has that is trimmed around a cursor. A plain piece has an end only where
+the document ends. All of it is a pure function of (seed, epoch, document); holes are made in characters before
+encoding, so that the model learns to go on from within a token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from repotune.tokenizer.encoding import Codec
-from repotune.tokenizer.packing import TokenStore
+from repotune.tokenizer.packing import Tokens, TokenStore
 
 # Room in a row for a header and the special tokens around a piece.
 _OVERHEAD = 24
-# Pieces are between this share of a row and a whole row long, evenly in the logarithm: prompts come in all lengths.
-_SHORTEST_PIECE = 1 / 4
+# How far cuts move from epoch to epoch, as a share of a piece: no place is always at an edge.
+_JITTER = 0.5
 # The share of holes that end where a line ends, as a person's do; the others lie between any two characters.
 _LINE_HOLES = 0.5
 _MOST_FURTHER_LINES = 5
@@ -36,59 +38,39 @@ class Rendering:
     infilling_rate: float
     seed: int
 
-    def render(self, store: TokenStore, document: int, epoch: int) -> list[int]:
-        """The ids of one document in one epoch.
+    def pieces(self, tokens: int) -> int:
+        """How many pieces a document of `tokens` is cut into, the same in every epoch."""
+        return max(1, math.ceil(tokens / max(1, self.sequence - _OVERHEAD)))
 
-        A document longer than a row is cut into pieces that fit one, since a hole is learnt from what is in view with
-        it (context-level infilling, Bavarian et al. 2022). An infilled piece has its own header and end, as a prompt
-        has that is trimmed around a cursor; what lies between stays together and ends only where the document ends.
-        """
-        rng = np.random.default_rng((self.seed, epoch, document))
+    def render(self, store: TokenStore, document: int, piece: int, epoch: int) -> list[int]:
+        """The ids of the `piece`-th piece of a document in an epoch."""
         ids, path = store.document(document), store.path(document)
-        if self.infilling_rate == 0:
-            return [*self._header(rng, path), *ids.tolist(), self.codec.end]
-        text = self.codec.decode(ids.tolist())
-        result: list[int] = []
-        plain_from = 0
-        for start, stop in _pieces(rng, text, len(ids), self.sequence - _OVERHEAD):
-            if rng.random() < self.infilling_rate:
-                if plain_from < start:
-                    result += self._header(rng, path) + self.codec.encode(text[plain_from:start])
-                result += self._header(rng, path) + self._infilled(rng, text[start:stop])
-                plain_from = stop
-        if plain_from < len(text) or not text:
-            body = ids.tolist() if plain_from == 0 else self.codec.encode(text[plain_from:])
-            result += [*self._header(rng, path), *body, self.codec.end]
-        return result
+        part, last = self._cut(ids, document, piece, epoch)
+        rng = np.random.default_rng((self.seed, epoch, document, piece))
+        # With the path in half of the cases, so that the model does with and without.
+        header = self.codec.header(path if rng.random() < 0.5 else "")
+        if rng.random() < self.infilling_rate:
+            # A cut may have split a character; such a piece, and they are rare, has no text and stays as it is.
+            text = self.codec.decode_bytes(part).decode(errors="ignore")
+            if len(text.encode()) == len(self.codec.decode_bytes(part)):
+                return [*header, *self._infilled(rng, text), self.codec.end]
+        return [*header, *part, self.codec.end] if last else [*header, *part]
 
-    def _header(self, rng: np.random.Generator, path: str) -> list[int]:
-        """With the path in half of the cases, so that the model does with and without."""
-        return self.codec.header(path if rng.random() < 0.5 else "")
+    def _cut(self, ids: Tokens, document: int, piece: int, epoch: int) -> tuple[list[int], bool]:
+        """The ids of a piece, and whether it is the document's last."""
+        count = self.pieces(len(ids))
+        rng = np.random.default_rng((self.seed, epoch, document))
+        inner = np.arange(1, count) + _JITTER * (rng.random(count - 1) - 0.5)
+        cuts = [0, *(inner * len(ids) / count).astype(int).tolist(), len(ids)]
+        return ids[cuts[piece] : cuts[piece + 1]].tolist(), piece == count - 1
 
     def _infilled(self, rng: np.random.Generator, text: str) -> list[int]:
         codec = self.codec
         start, stop = _hole(rng, text)
         prefix, middle, suffix = (codec.encode(part) for part in (text[:start], text[start:stop], text[stop:]))
         if rng.random() < 0.5:
-            shown = [codec.fim_prefix, *prefix, codec.fim_suffix, *suffix, codec.fim_middle]
-        else:
-            shown = [codec.fim_prefix, codec.fim_suffix, *suffix, codec.fim_middle, *prefix]
-        return [*shown, *middle, codec.end]
-
-
-def _pieces(rng: np.random.Generator, text: str, tokens: int, room: int) -> Iterator[tuple[int, int]]:
-    """Start and end, in characters, of pieces of at most about `room` tokens, each up to a line's end where there is
-    one. A text that fits is one piece."""
-    if tokens <= room:
-        yield 0, len(text)
-        return
-    longest = max(1.0, room * len(text) / tokens)
-    start = 0
-    while start < len(text):
-        limit = start + max(1, int(longest * _SHORTEST_PIECE ** rng.random()))
-        stop = len(text) if limit >= len(text) else text.rfind("\n", start, limit) + 1 or limit
-        yield start, stop
-        start = stop
+            return [codec.fim_prefix, *prefix, codec.fim_suffix, *suffix, codec.fim_middle, *middle]
+        return [codec.fim_prefix, codec.fim_suffix, *suffix, codec.fim_middle, *prefix, *middle]
 
 
 def _hole(rng: np.random.Generator, text: str) -> tuple[int, int]:
@@ -97,7 +79,7 @@ def _hole(rng: np.random.Generator, text: str) -> tuple[int, int]:
     if rng.random() >= _LINE_HOLES:
         other = int(rng.integers(len(text) + 1))
         return min(start, other), max(start, other)
-    further_lines = int(rng.integers(_MOST_FURTHER_LINES + 1)) if rng.random() < 0.5 else 0
+    further_lines = int(rng.integers(1, _MOST_FURTHER_LINES + 1)) if rng.random() < 0.5 else 0
     stop = start - 1
     for _ in range(1 + further_lines):
         stop = text.find("\n", stop + 1)

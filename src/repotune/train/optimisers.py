@@ -8,8 +8,9 @@ from torch.optim import AdamW, Muon, Optimizer
 
 from repotune.model.network import Network
 
-# Short runs of small batches forget faster than GPT-3's 0.95: measured no worse, and steadier, at 0.95 than 0.99.
-_BETAS = (0.9, 0.95)
+# A longer memory than GPT-3's 0.95 serves the embeddings of rare tokens: 1.946 against 1.957 bits per byte after 250k
+# tokens of 1M parameters, and the same sign in a second pair of runs.
+_BETAS = (0.9, 0.99)
 
 
 def build_optimisers(network: Network, optimiser: str, weight_decay: float) -> list[Optimizer]:
