@@ -27,7 +27,7 @@ def build_report(work: Work, name: str) -> None:
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise UserError(
             f"What the steps wrote does not fit together ({type(error).__name__}: {error}).",
-            "it may come from another version; repotune run --force builds it again",
+            "a folder may come from another version; remove it from the workspace and repeat: repotune run",
         ) from error
     for template, target in (("report.html.j2", "report.html"), ("report.md.j2", "report.md")):
         text = _environment().get_template(template).render(said)
