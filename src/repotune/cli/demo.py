@@ -26,6 +26,8 @@ repositories = [{repository}]
 [corpus]
 languages = ["Python"]
 licences = "permissive"
+validation_share = 0.03
+test_share = 0.05           # some thirty-five files: fewer make wide intervals
 exclude = ["**/test/**", "**/tests/**", "**/idle_test/**", "site-packages/**", "dist-packages/**"]
 
 [budget]
