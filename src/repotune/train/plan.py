@@ -104,10 +104,10 @@ class TrainPlan:
 
 
 def default_learning_rate(optimiser: str, model: ModelConfig) -> float:
-    """The peak learning rate for `model`.
+    """The peak learning rate for `model`: that of a width of 128, falling with the square root of the width.
 
-    Falls with the square root of the width, from 256 on, as update sizes in matrices suggest. Muon's is in AdamW's
-    units (its updates are scaled to AdamW's size: Moonlight, arXiv 2502.16982) and bears more.
+    Muon's is in AdamW's units (its updates are scaled to AdamW's size: Moonlight, arXiv 2502.16982). Bits per byte
+    after 250k tokens of 1M parameters: 2.014 at 4e-3, 1.957 at 8e-3; after 330k of 5M: 1.772 at 4e-3, 1.778 at 8e-3.
     """
-    peak = {"muon": 4e-3, "adamw": 2e-3}[optimiser]
-    return peak * math.sqrt(256 / max(256, model.width))
+    peak = {"muon": 8e-3, "adamw": 4e-3}[optimiser]
+    return peak * math.sqrt(128 / max(128, model.width))
