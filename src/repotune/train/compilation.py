@@ -6,8 +6,8 @@ import shutil
 
 from repotune.train.plan import TrainPlan
 
-# Compiled steps take 0.80 of eager ones' CPU time (5M and 10M parameters, bf16, AVX-512), compiling 25–60 s for eight
-# blocks. A run of ten minutes gains a minute; below that the gain is uncertain.
+# Compiled steps of Llama's shape take 0.80 of eager ones' CPU time (5M and 10M parameters, bf16, AVX-512), of MPT's
+# 0.96; compiling takes 25–60 s. A run of ten minutes gains a minute; below that the gain is uncertain.
 _LEAST_SECONDS = 600.0
 # A sustained rate of training on one core in bf16, the same everywhere so that the decision does not depend on what
 # else the machine does: 130 GFLOP/s measured.

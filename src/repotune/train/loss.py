@@ -1,7 +1,7 @@
 """Cross entropy straight from features and head, without ever holding the logits of a whole batch.
 
 4,096 tokens over 8,192 entries are 134 MB of float32 logits, and as much again for their gradient. A chunk of rows
-at a time stays in the cache: a training step of 5M parameters is 8 % faster on a CPU (benchmarks/train_step.py).
+at a time stays in the cache: a training step of 5M parameters takes 8 % less CPU time.
 """
 
 from __future__ import annotations
