@@ -2,8 +2,8 @@
 
 Pieces are rendered one after another and cut into rows with no token dropped, repeated or padded. Where the stream
 stands is three numbers, so a run resumes at once, however far it had come. Pieces are shuffled, and not documents:
-with the rows of a batch from one document, 1M parameters stood at 2.57 bits per byte after 250k tokens, and at 1.94 with
-pieces shuffled, on the same validation text.
+with the rows of a batch from one document, 1M parameters stood at 2.57 bits per byte after 250k tokens, and at 1.94
+with pieces shuffled, on the same validation text.
 """
 
 from __future__ import annotations
