@@ -161,4 +161,4 @@ def _sequence(size: str) -> int:
 
 def _batch_tokens(size: str) -> int:
     """Tokens a step, smaller for smaller models, whose runs are short and want many steps."""
-    return {"1m": 4096, "2m": 4096, "5m": 4096, "10m": 8192, "30m": 16_384, "60m": 32_768}.get(size, 131_072)
+    return {"1m": 2048, "2m": 2048, "5m": 4096, "10m": 8192, "30m": 16_384, "60m": 32_768}.get(size, 131_072)
