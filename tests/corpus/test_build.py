@@ -31,7 +31,7 @@ def test_every_file_is_kept_once_or_dropped_with_a_reason(build, write, module, 
         "binary.py": "binary",
         "empty.py": "empty",
         "logo.png": "language",
-        "tests/t.py": "excluded",
+        "tests/": "excluded",
     }
     assert [stage["files"] for stage in corpus.summary["funnel"]] == [10, 8, 6, 6, 6, 6, 6]
     assert corpus.summary["languages"]["Python"]["files"] == 6

@@ -65,6 +65,8 @@ def open_server(release_folder: Path, settings: ServeSettings, report: Path | No
         ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+    # From here on a client waits instead of being refused: whoever is told the address may ask at once.
+    listener.listen(config.backlog)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return BoundServer(uvicorn.Server(config), listener, f"http://{host}:{listener.getsockname()[1]}")
 
