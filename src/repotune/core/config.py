@@ -71,7 +71,7 @@ class TrainSettings(Section):
     optimiser: Literal["muon", "adamw"] = "muon"
     learning_rate: float | None = Field(default=None, gt=0)
     weight_decay: float | None = Field(default=None, ge=0)
-    warmup_share: float = Field(default=0.02, ge=0, lt=1)
+    warmup_share: float = Field(default=0.05, ge=0, lt=1)
     cooldown_share: float = Field(default=0.5, ge=0, le=1)
     infilling_rate: float = Field(default=0.5, ge=0, le=1)
     checkpoint_tokens: int | None = Field(default=None, gt=0)

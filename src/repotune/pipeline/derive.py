@@ -61,7 +61,7 @@ class Choice:
 
 def vocabulary_size(corpus_bytes: int) -> int:
     """Entries that suit a corpus: larger ones need more text for each entry to be seen; Replit's 32,768 at most."""
-    for size, limit in ((4096, 4e6), (8192, 50e6), (16_384, 400e6)):
+    for size, limit in ((4096, 12e6), (8192, 75e6), (16_384, 450e6)):
         if corpus_bytes < limit:
             return size
     return 32_768
