@@ -60,7 +60,7 @@ class Read:
 
     def _contents(self, batch: pa.RecordBatch) -> list[bytes | str]:
         """The bytes of each row, or why there are none. A batch's rows of one repository are read together."""
-        columns = (batch.column(name).to_pylist() for name in ("repository", "path", "size", "blob"))
+        columns = (batch.column(name).to_pylist() for name in ("repository", "path", "size", "locator"))
         files = [Listed(*row) for row in zip(*columns, strict=True)]
         numbers = batch.column("source").to_pylist()
         contents: list[bytes | str] = [""] * len(files)
@@ -76,7 +76,7 @@ def read_listed(source: Source, files: Sequence[Listed]) -> list[bytes | str]:
     """The bytes of each of `files`, which `source` listed, or in words why they cannot be had."""
     if source.place is None:
         return [read_file(source.folder / file.path, limit=file.size) for file in files]
-    blobs = git.read_blobs(source.place.git_folder, [file.blob for file in files]) if files else []
+    blobs = git.read_blobs(source.place.git_folder, [file.locator for file in files]) if files else []
     return ["the repository lacks it" if blob is None else blob for blob in blobs]
 
 

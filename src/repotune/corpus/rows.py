@@ -11,14 +11,22 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A file of a source, not read yet. `blob` is its git object, or empty in a plain folder; sizes are in bytes."""
+    """A file of a source, not read yet. Its source finds it again by `locator` (a git object, an offset, a row).
+
+    `size` is in bytes; `created` and `committed` are the ISO dates of its first and last change, empty if unknown.
+    `language` and `licences` are what the source itself states of it; `authors` is filled only where it is asked for.
+    """
 
     repository: str
     path: str
     size: int
-    blob: str = ""
+    locator: str = ""
     commit: str = ""
     committed: str = ""
+    created: str = ""
+    language: str = ""
+    licences: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,7 @@ LISTED = pa.schema(
         ("repository", pa.string()),
         ("path", pa.string()),
         ("size", pa.int64()),
-        ("blob", pa.string()),
+        ("locator", pa.string()),
         ("commit", pa.string()),
         ("committed", pa.string()),
         ("language", pa.string()),

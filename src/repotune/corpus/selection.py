@@ -115,10 +115,10 @@ def _drop(file: Listed, rule: str, value: str, threshold: str) -> Dropped:
 
 
 def _batch(selected: Sequence[Selected]) -> pa.RecordBatch:
-    about = [name for name in LISTED.names if name in Listed.__dataclass_fields__]
+    settled = [name for name in LISTED.names if name in Selected.__dataclass_fields__]
     rows = [
-        {name: getattr(each.file, name) for name in about}
-        | {name: getattr(each, name) for name in LISTED.names if name not in about}
+        {name: getattr(each.file, name) for name in LISTED.names if name not in settled}
+        | {name: getattr(each, name) for name in settled}
         for each in selected
     ]
     return pa.RecordBatch.from_pylist(rows, LISTED)
