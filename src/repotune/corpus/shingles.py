@@ -1,34 +1,21 @@
 """Token shingles and MinHash signatures, vectorised over a file's bytes.
 
 A token is a run of letters, digits, underscores and bytes beyond ASCII; a shingle is five tokens in a row, as in
-BigCode's deduplication. Nothing is split into Python objects: a byte table marks the tokens, and polynomial prefix sums
-modulo 2^64 (Rabin and Karp) give every token's hash at once.
-
-    h(s..e) = Σ value(byte_i) · base^(i−s)   for i in s..e−1
-            = (prefix[e] − prefix[s]) · base^(−s)    (base is odd, so it has an inverse modulo 2^64)
+BigCode's deduplication.
 """
 
 from __future__ import annotations
-
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import rensa
 
-Hashes = npt.NDArray[np.uint64]
+from repotune.corpus.hashing import IN_WORD, STEP, Hashes, mix, span_hashes
 
 SHINGLE_TOKENS = 5
 PERMUTATIONS = 250
 _SEED = 42
 _MISSED = 5e-4
-
-_BASE = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: odd, and its powers are well spread
-_STEP = np.uint64(0xC2B2AE3D27D4EB4F)
-_IN_TOKEN = np.zeros(256, np.bool_)
-_IN_TOKEN[np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz", np.uint8)] = True
-_IN_TOKEN[128:] = True
-_BYTE_VALUE = np.random.Generator(np.random.PCG64(7)).integers(1, 2**63, 256, dtype=np.uint64)
 
 
 def shingles(data: bytes) -> tuple[Hashes, int]:
@@ -42,9 +29,9 @@ def shingles(data: bytes) -> tuple[Hashes, int]:
         return np.empty(0, np.uint64), len(tokens)
     mixed = tokens[:count].copy()
     for place in range(1, SHINGLE_TOKENS):
-        mixed *= _STEP
+        mixed *= STEP
         mixed += tokens[place : place + count]
-    return _distinct(_mix(mixed)), len(tokens)
+    return _distinct(mix(mixed)), len(tokens)
 
 
 def jaccard(a: Hashes, b: Hashes, at_least: float) -> float:
@@ -77,48 +64,15 @@ def band_keys(sets: list[Hashes], rows: int) -> npt.NDArray[np.uint64]:
     signatures = np.array(minima.to_rows(), np.uint64).reshape(len(sets), PERMUTATIONS)[:, : bands * rows]
     keys = np.broadcast_to(np.arange(bands, dtype=np.uint64), (len(sets), bands)).copy()
     for row in range(rows):
-        keys = _mix(keys * _STEP + signatures[:, row::rows])
+        keys = mix(keys * STEP + signatures[:, row::rows])
     return keys
 
 
 def _token_hashes(data: npt.NDArray[np.uint8]) -> Hashes:
     inside = np.zeros(len(data) + 2, np.bool_)  # with an outside before the first byte and after the last
-    # `take` that clips is 1.6 times as fast as indexing, which checks every index; a byte is never out of bounds.
-    _IN_TOKEN.take(data, out=inside[1:-1], mode="clip")
+    IN_WORD.take(data, out=inside[1:-1], mode="clip")
     edges = np.flatnonzero(inside[1:] != inside[:-1])
-    starts, ends = edges[0::2], edges[1::2]
-    powers, inverses = _powers(1 << max(12, len(data).bit_length()))
-    prefix = np.empty(len(data) + 1, np.uint64)
-    prefix[0] = 0
-    values = _BYTE_VALUE.take(data, mode="clip")
-    values *= powers[: len(data)]
-    np.cumsum(values, out=prefix[1:])
-    tokens = prefix[ends]
-    tokens -= prefix[starts]
-    tokens *= inverses[starts]
-    return _mix(tokens)
-
-
-@cache
-def _powers(length: int) -> tuple[Hashes, Hashes]:
-    """The powers of the base and of its inverse modulo 2^64, `length` of each (a power of two)."""
-    tables = []
-    for base in (_BASE, pow(_BASE, -1, 1 << 64)):
-        table = np.ones(length, np.uint64)
-        for half in (1 << bit for bit in range(length.bit_length() - 1)):
-            table[half : 2 * half] = table[:half] * np.uint64(pow(base, half, 1 << 64))
-        tables.append(table)
-    return tables[0], tables[1]
-
-
-def _mix(values: Hashes) -> Hashes:
-    """MurmurHash3's finaliser: every bit of the input moves every bit of the output."""
-    values = values ^ (values >> np.uint64(33))
-    values *= np.uint64(0xFF51AFD7ED558CCD)
-    values ^= values >> np.uint64(33)
-    values *= np.uint64(0xC4CEB9FE1A85EC53)
-    values ^= values >> np.uint64(33)
-    return values
+    return span_hashes(data, edges[0::2], edges[1::2])
 
 
 def _distinct(values: Hashes) -> Hashes:
