@@ -123,7 +123,7 @@ def test_stopping_ends_what_is_under_way(endless_release: Path, serving: Serving
 
 
 def test_patience_ends_at_a_line(client: httpx.Client) -> None:
-    body = {"input_prefix": "import os\nx = ", "n_predict": -1, "temperature": 1, "seed": 1, "t_max_predict_ms": 1}
+    body = {"input_prefix": "import os\nx = ", "n_predict": -1, "temperature": 1, "seed": 2, "t_max_predict_ms": 1}
     answer = client.post("/infill", json=body).json()
     assert answer["stop_type"] == "limit"
     assert answer["has_new_line"]

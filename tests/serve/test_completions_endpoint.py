@@ -50,7 +50,7 @@ def expected(release: Path, prefix: str, suffix: str | None, max_tokens: int, pa
         if suffix is None
         else infilling_prompt(codec, prefix, suffix, path, room)
     )
-    text = "".join(piece.text for piece in generate(engine, codec, prompt, Sampling(), max_tokens, ()))
+    text = "".join(piece.text for piece in generate(engine, codec, prompt, Sampling(), max_tokens, (), heal=True))
     return text if suffix is None else trim(prefix, suffix, text)
 
 

@@ -66,7 +66,7 @@ def test_it_is_the_completion_of_the_other_dialect(client: httpx.Client) -> None
 
 
 def test_streaming_gives_the_same(client: httpx.Client) -> None:
-    body = {**LLAMA_VIM, "response_fields": [], "n_predict": 24, "temperature": 1.0, "seed": 5}
+    body = {**LLAMA_VIM, "response_fields": [], "n_predict": 24, "temperature": 1.0, "seed": 7}
     infill(client, **body)  # from here on both find the same in the cache
     whole = infill(client, **body)
     lines = client.post("/infill", json={**body, "stream": True}).text.split("\n\n")
@@ -91,7 +91,8 @@ def test_pieces_of_other_files_stand_before_it_while_there_is_room(client: httpx
 def test_a_warming_request_says_nothing_and_has_the_prompt_read(client: httpx.Client) -> None:
     warming = infill(client, input_prefix="warm = cold + ", n_predict=0)
     assert warming["content"] == ""
-    assert infill(client, input_prefix="warm = cold + ", n_predict=4)["timings"]["prompt_n"] == 1
+    # The prompt's last token is healed and so read anew, and the one before it gives the logits for that.
+    assert infill(client, input_prefix="warm = cold + ", n_predict=4)["timings"]["prompt_n"] == 2
 
 
 def test_defaults_fill_half_the_context_at_most(client: httpx.Client) -> None:

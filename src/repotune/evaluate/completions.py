@@ -41,7 +41,7 @@ def complete_by_engine(engine: Engine, codec: Codec, item: Item) -> str:
     most = min(MOST_TOKENS[item.kind], engine.context // 4)
     prompt = infilling_prompt(codec, item.prefix, item.suffix, item.file.path, engine.context - most)
     text, wanted = "", lines_of(item)
-    for piece in generate(engine, codec, prompt, Sampling(), most):
+    for piece in generate(engine, codec, prompt, Sampling(), most, heal=True):
         text += piece.text
         if text.count("\n") >= wanted:
             break
@@ -58,8 +58,6 @@ class NgramCompleter:
     def __init__(self, model: NgramModel, codec: Codec, context: int) -> None:
         self._model, self._codec, self._context = model, codec, context
         self._bytes = [codec.decode_bytes([token]) for token in range(codec.size)]
-        self._special = {codec.end, codec.fim_prefix, codec.fim_middle, codec.fim_suffix, codec.fim_pad}
-        self._special |= {codec.repo_name, codec.file_sep}
 
     def complete(self, item: Item) -> str:
         header = header_ids(self._codec, item.file.path, self._context)
@@ -68,7 +66,7 @@ class NgramCompleter:
         written, wanted = b"", lines_of(item)
         for _ in range(MOST_TOKENS[item.kind]):
             token = self._next(ids, begun)
-            if token in self._special:
+            if token in self._codec.special:
                 break
             written += self._bytes[token][len(begun) :]
             ids, begun = [*ids, token], b""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from repotune.core.errors import UserError
 from repotune.infer.engine import Engine, Logits
+from repotune.infer.healing import Healing, Ids
 from repotune.tokenizer.encoding import Codec
 
 
@@ -36,23 +37,39 @@ class Sampling:
             raise UserError(f"A seed is a whole number from 0, not {self.seed}.")
 
 
+class Token(NamedTuple):
+    """A generated token, what it adds to the text, and its log-probability (before temperature, in nats)."""
+
+    id: int
+    data: bytes
+    log_probability: float
+
+
 @dataclass(frozen=True)
 class Piece:
-    """Text that became whole, with the tokens read for it and their log-probabilities (before temperature, in nats).
+    """Text that became whole, with the tokens read for it.
 
     `finish` is set on the last piece alone: "stop" at the end token or a stop string, "length" at a limit.
     """
 
     text: str
-    tokens: tuple[int, ...]
-    log_probabilities: tuple[float, ...]
+    tokens: tuple[Token, ...]
     finish: Literal["stop", "length"] | None = None
 
 
 def generate(
-    engine: Engine, codec: Codec, prompt: Sequence[int], sampling: Sampling, max_tokens: int, stop: Sequence[str] = ()
+    engine: Engine,
+    codec: Codec,
+    prompt: Sequence[int],
+    sampling: Sampling,
+    max_tokens: int,
+    stop: Sequence[str] = (),
+    heal: bool = False,
 ) -> Iterator[Piece]:
     """Continues `prompt` by up to `max_tokens` tokens, and never beyond the engine's context.
+
+    With `heal`, the last token of `prompt` may be read as the beginning of a longer one (`infer/healing.py`); what only
+    spells it again is no part of the text nor counted.
 
     A special token ends the text and is never part of it; neither is a stop string or the beginning of one that the
     text goes on to complete. A character whose bytes are not all there is held back, and dropped at the end. Raises
@@ -62,36 +79,30 @@ def generate(
         raise UserError(f"At least one token must be asked for, not {max_tokens}.")
     text = StoppingText(stop)
     choose = _Chooser(sampling)
-    special = frozenset(
-        (
-            codec.end,
-            codec.fim_prefix,
-            codec.fim_middle,
-            codec.fim_suffix,
-            codec.fim_pad,
-            codec.repo_name,
-            codec.file_sep,
-        )
-    )
-    tokens: list[int] = []
-    log_probabilities: list[float] = []
-    room = min(max_tokens, engine.context - len(prompt) + 1)
+    healing = Healing(codec, prompt if heal else ())
+    prompt = healing.prompt or prompt
+    tokens: list[Token] = []
+    count = 0
+    room = engine.context - len(prompt) + 1
     logits = engine.prefill(prompt)
-    for count in range(1, room + 1):
-        token, log_probability = choose(logits[: codec.size])
-        if token in special:
-            yield Piece(text.flush(), tuple(tokens), tuple(log_probabilities), "stop")
+    while True:
+        token, log_probability = choose(logits[: codec.size], healing.candidates() if healing.begun else None)
+        if token in codec.special:
+            yield Piece(text.flush(), tuple(tokens), "stop")
             return
-        tokens.append(token)
-        log_probabilities.append(log_probability)
-        whole = text.push(codec.decode_bytes([token]))
-        finish: Literal["stop", "length"] | None = "stop" if text.stopped else "length" if count == room else None
+        beyond = healing.take(codec.decode_bytes([token]))
+        room -= 1
+        if beyond:
+            count += 1
+            tokens.append(Token(token, beyond, log_probability))
+        whole = text.push(beyond)
+        full = count == max_tokens or not room
+        finish: Literal["stop", "length"] | None = "stop" if text.stopped else "length" if full else None
         if finish == "length":
             whole += text.flush()
         if whole or finish:
-            yield Piece(whole, tuple(tokens), tuple(log_probabilities), finish)
+            yield Piece(whole, tuple(tokens), finish)
             tokens.clear()
-            log_probabilities.clear()
         if finish:
             return
         logits = engine.step(token)
@@ -133,21 +144,24 @@ def _overlap(text: str, stop: str) -> int:
 
 
 class _Chooser:
-    """The next token and its log-probability."""
+    """The next token, of `allowed` ids where these are given, and its log-probability among all."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
         self._random = np.random.default_rng(sampling.seed)
 
-    def __call__(self, logits_V: Logits) -> tuple[int, float]:
+    def __call__(self, logits_V: Logits, allowed: Ids | None) -> tuple[int, float]:
         shifted_V = logits_V - logits_V.max()
         log_total = float(np.log(np.exp(shifted_V).sum()))
-        token = int(logits_V.argmax()) if self._sampling.temperature == 0 else self._draw(shifted_V)
+        choice = shifted_V if allowed is None else shifted_V[allowed]
+        place = int(choice.argmax()) if self._sampling.temperature == 0 else self._draw(choice)
+        token = place if allowed is None else int(allowed[place])
         return token, float(shifted_V[token]) - log_total
 
     def _draw(self, shifted_V: Logits) -> int:
         # float64: a cumulative float32 sum over a vocabulary is off by more than its rarest tokens weigh.
-        weights_V = np.exp(shifted_V.astype(np.float64) / self._sampling.temperature)
+        # From their own maximum: ids that healing allows may all be unlikely.
+        weights_V = np.exp((shifted_V - shifted_V.max()).astype(np.float64) / self._sampling.temperature)
         order_V = np.argsort(-weights_V, kind="stable")
         cumulative_V = weights_V[order_V].cumsum()
         kept = int(np.searchsorted(cumulative_V, self._sampling.top_p * cumulative_V[-1])) + 1

@@ -136,9 +136,8 @@ def _add_tokenizer(writer: gguf.GGUFWriter, source: Path) -> None:
     codec = load_codec(source)
     model = json.loads((source / TOKENIZER_NAME).read_text(encoding="utf-8"))["model"]
     tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
-    special = {codec.end, codec.fim_prefix, codec.fim_middle, codec.fim_suffix, codec.fim_pad}
-    special |= {codec.repo_name, codec.file_sep}
-    kinds = [gguf.TokenType.CONTROL if number in special else gguf.TokenType.NORMAL for number in range(len(tokens))]
+    control = codec.special
+    kinds = [gguf.TokenType.CONTROL if number in control else gguf.TokenType.NORMAL for number in range(len(tokens))]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(GGUF_PRE)
     writer.add_token_list(tokens)

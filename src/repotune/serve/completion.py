@@ -13,7 +13,7 @@ from typing import Literal
 from starlette.concurrency import run_in_threadpool
 
 from repotune.core.errors import RepotuneError
-from repotune.infer.decoding import Sampling
+from repotune.infer.decoding import Sampling, Token
 from repotune.infer.engine import Engine
 from repotune.infer.prompts import continuation_prompt, infilling_prompt
 from repotune.serve.metrics import Metrics
@@ -54,8 +54,7 @@ class Chunk:
     """Text that is certain to stay, and the tokens read meanwhile; some of these may end up trimmed away."""
 
     text: str
-    tokens: tuple[int, ...]
-    log_probabilities: tuple[float, ...]
+    tokens: tuple[Token, ...]
 
 
 class Completer:
@@ -137,7 +136,7 @@ class Completion:
             late = self.decode_seconds > self._ask.patience and "\n" in self.text + text
             self.text += text
             self.finish = piece.finish or ("stop" if enough else "length" if late else None)
-            yield Chunk(text, piece.tokens, piece.log_probabilities)
+            yield Chunk(text, piece.tokens)
             if self.finish:
                 return
 

@@ -20,7 +20,6 @@ from repotune.infer.decoding import Sampling
 from repotune.serve.completion import Ask, Chunk, Completer, Completion
 from repotune.serve.errors import CLIENT_LEFT, RefusalError
 from repotune.serve.exchange import EventStream, event, read_request, unless_disconnected
-from repotune.tokenizer.encoding import Codec
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (None, 1),
@@ -115,7 +114,7 @@ class OpenAI:
                 404, f"The model here is {self._name!r}, not {body.model!r}.", "model", "model_not_found"
             )
         completion = await self._completer.begin(body.ask())
-        answer = _Answer(completion, body, self._name, self._completer.codec)
+        answer = _Answer(completion, body, self._name)
         if body.stream:
             return EventStream(completion, answer.events())
         whole = await unless_disconnected(request, completion, answer.whole())
@@ -125,10 +124,10 @@ class OpenAI:
 class _Answer:
     """One completion in OpenAI's words."""
 
-    def __init__(self, completion: Completion, body: CompletionRequest, name: str, codec: Codec) -> None:
+    def __init__(self, completion: Completion, body: CompletionRequest, name: str) -> None:
         self._completion = completion
         self._usage_event = body.stream_options is not None and body.stream_options.include_usage
-        self._tokens = None if body.logprobs is None else _Tokens(codec)
+        self._tokens = None if body.logprobs is None else _Tokens()
         self._frame = {
             "id": f"cmpl-{secrets.token_hex(12)}",
             "object": "text_completion",
@@ -172,16 +171,14 @@ class _Answer:
 class _Tokens:
     """Tokens with their log-probabilities, given out when shown text reaches them, so never one trimmed away."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
+    def __init__(self) -> None:
         self._read: list[tuple[str, float, int]] = []
         self._length = 0
 
     def read(self, chunk: Chunk) -> None:
-        for token, log_probability in zip(chunk.tokens, chunk.log_probabilities, strict=True):
-            text = self._codec.decode([token])
-            self._read.append((text, log_probability, self._length))
-            self._length += len(self._codec.decode_bytes([token]).decode("utf-8", "ignore"))
+        for token in chunk.tokens:
+            self._read.append((token.data.decode(errors="replace"), token.log_probability, self._length))
+            self._length += len(token.data.decode(errors="ignore"))
 
     def take(self, shown: int) -> dict[str, Any]:
         """OpenAI's object for the tokens that begin before character `shown` and were not given out yet."""

@@ -146,7 +146,8 @@ class Scheduler:
             return
         task, before = generation.task, self._engine.stats()
         first = True
-        for piece in generate(self._engine, self._codec, task.prompt, task.sampling, task.max_tokens, task.stop):
+        limits = task.sampling, task.max_tokens, task.stop
+        for piece in generate(self._engine, self._codec, task.prompt, *limits, heal=True):
             if generation.cancelled.is_set():
                 return
             if first:

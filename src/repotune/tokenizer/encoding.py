@@ -29,11 +29,12 @@ class Codec:
     """The vocabulary in use. Safe to use from many threads.
 
     `size` counts every id. `end`, `fim_prefix`, `fim_middle`, `fim_suffix`, `fim_pad`, `repo_name` and `file_sep` are
-    the special ids.
+    the special ids, and `special` holds them all.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.size = vocabulary.size
+        self.special = frozenset(vocabulary.special.values())
         self.end = vocabulary.special[layout.END]
         self.fim_prefix = vocabulary.special[layout.FIM_PREFIX]
         self.fim_middle = vocabulary.special[layout.FIM_MIDDLE]
