@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -32,16 +32,66 @@ class ProjectSettings(Section):
     seed: int = Field(default=1, ge=0)
 
 
+class QualitySettings(Section):
+    """Examples of good and bad code, as paths, folders or globs, that a quality model is learnt from."""
+
+    good: tuple[str, ...] = ()
+    bad: tuple[str, ...] = ()
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    keep: float | None = Field(default=None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _both_sides(self) -> QualitySettings:
+        if bool(self.good) != bool(self.bad):
+            raise ValueError("good and bad examples are learnt from together; name both")
+        if self.threshold is not None and self.keep is not None:
+            raise ValueError("threshold and keep both say what is dropped; keep one")
+        if not self.good and (self.threshold is not None or self.keep is not None):
+            raise ValueError("there is no quality without examples; name good and bad ones")
+        return self
+
+
+class ImportanceSettings(Section):
+    """Files like those that the model is for, as paths, folders or globs; text that resembles them counts for more."""
+
+    target: tuple[str, ...] = ()
+    keep: float | None = Field(default=None, gt=0, le=1)
+    most: float | None = Field(default=None, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _one_use(self) -> ImportanceSettings:
+        if self.keep is not None and self.most is not None:
+            raise ValueError("keep and most are two uses of the importance; keep one")
+        if not self.target and (self.keep is not None or self.most is not None):
+            raise ValueError("there is no importance without a target; name its files")
+        return self
+
+
+Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+
+
+class MixtureSettings(Section):
+    """How often an epoch sees a language's and a repository's files; 1 where nothing is said."""
+
+    languages: dict[str, Weight] = {}
+    repositories: dict[str, Weight] = {}
+
+
 class CorpusSettings(Section):
     """What of the repositories becomes training text."""
 
     languages: tuple[str, ...] | None = None
-    licences: Literal["any", "permissive"] = "any"
+    licences: Literal["any", "permissive"] | tuple[str, ...] = "any"
+    denied_licences: tuple[str, ...] = ()
+    unknown_licences: Literal["keep", "drop"] | None = None
     profile: Literal["starcoder2"] = "starcoder2"
     exclude: tuple[str, ...] = ()
     near_duplicates: float = Field(default=0.7, gt=0, le=1)
     validation_share: float = Field(default=0.02, gt=0, lt=0.5)
     test_share: float = Field(default=0.02, gt=0, lt=0.5)
+    quality: QualitySettings = QualitySettings()
+    importance: ImportanceSettings = ImportanceSettings()
+    mixture: MixtureSettings = MixtureSettings()
 
 
 class TokenizerSettings(Section):
@@ -143,7 +193,8 @@ def parse_config(data: dict[str, Any], origin: str) -> Config:
 
 def _as_user_error(error: ValidationError, origin: str) -> UserError:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    # Of a key with several types pydantic names the type as well, as in `licences.literal['any','permissive']`.
+    key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
     if first["type"] == "extra_forbidden":
         known = _keys_beside(first["loc"])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
