@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from repotune.corpus.reading import declared_encoding, read_file, text_of
+from repotune.corpus.reading import declared_encoding, text_of
 
 
 @pytest.mark.parametrize(
@@ -51,16 +49,3 @@ def test_an_encoding_is_declared_in_the_first_two_lines_only():
     assert declared_encoding(b"# vim: set fileencoding=Latin-1 :") == "iso8859-1"
     assert declared_encoding(b"a\nb\n# coding: latin-1") == ""
     assert declared_encoding(b"x = 1 # coding: latin-1") == ""
-
-
-def test_a_file_is_read_as_it_was_listed_or_told_why_not(tmp_path):
-    path = tmp_path / "a.py"
-    path.write_bytes(b"1234")
-    assert read_file(path, 4) == b"1234"
-    assert read_file(path, 3) == read_file(path, 5) == "changed while it was read"
-    assert read_file(tmp_path / "none", 1) == "No such file or directory"
-    (tmp_path / "link").symlink_to(path)
-    assert read_file(tmp_path / "link", 4) == "a symbolic link"
-    os.mkfifo(tmp_path / "pipe")
-    assert read_file(tmp_path / "pipe", 0) == "not a regular file"
-    assert isinstance(read_file(tmp_path, 0), str)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import hashlib
-import os
 import re
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
-from repotune.corpus import git
 from repotune.corpus.languages import language_of_shebang
 from repotune.corpus.rows import Listed, with_columns, with_reasons
 from repotune.corpus.sources import Source
@@ -74,31 +69,7 @@ class Read:
 
 def read_listed(source: Source, files: Sequence[Listed]) -> list[bytes | str]:
     """The bytes of each of `files`, which `source` listed, or in words why they cannot be had."""
-    if source.place is None:
-        return [read_file(source.folder / file.path, limit=file.size) for file in files]
-    blobs = git.read_blobs(source.place.git_folder, [file.locator for file in files]) if files else []
-    return ["the repository lacks it" if blob is None else blob for blob in blobs]
-
-
-def read_file(path: Path, limit: int) -> bytes | str:
-    """The bytes of a regular file as it was listed, or why they cannot be had. Never waits and follows no link.
-
-    A file that has grown beyond `limit` bytes since it was listed is not taken: what was counted is what is read.
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        return "a symbolic link" if error.errno == errno.ELOOP else error.strerror or "cannot be opened"
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return "not a regular file"
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        return error.strerror or "cannot be read"
-    finally:
-        os.close(handle)
-    return data if len(data) == limit else "changed while it was read"
+    return source.read(files)
 
 
 def decode(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -6,6 +6,7 @@ Where the plan is made already its figures are facts; before that they are estim
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from repotune.core.hardware import Hardware, probe
 from repotune.corpus.exclusion import Exclusion
 from repotune.corpus.languages import language_of_path, wanted_languages
 from repotune.corpus.profile import MAX_BYTES
-from repotune.corpus.sources import is_url, list_source, open_sources
+from repotune.corpus.rows import Listed
+from repotune.corpus.sources import is_url, open_sources
 from repotune.pipeline.derive import Choice, choose, describe, read_plan, vocabulary_size
 from repotune.pipeline.project import Project
 from repotune.pipeline.steps import build_steps
@@ -96,13 +98,19 @@ def _outline(project: Project) -> tuple[int, int, list[str]]:
     wanted, exclusion = wanted_languages(settings.languages), Exclusion(settings.exclude)
     elsewhere = [repository for repository in project.repositories if is_url(repository)]
     here = [repository for repository in project.repositories if repository not in elsewhere]
-    sizes = [
-        file.size
-        for source in open_sources(here, clones=project.workspace)
-        for file in list_source(source, exclusion).files
-        if language_of_path(file.path) in wanted and file.size <= MAX_BYTES and not exclusion.reason(file.path)
-    ]
+    with tempfile.TemporaryDirectory(prefix="repotune-") as scratch:  # where compressed archives are unpacked
+        sizes = [
+            file.size
+            for source in open_sources(here, Path(scratch))
+            for file in source.listing(exclusion)
+            if isinstance(file, Listed) and _counts(file, wanted, exclusion)
+        ]
     return len(sizes), sum(sizes), elsewhere
+
+
+def _counts(file: Listed, wanted: frozenset[str], exclusion: Exclusion) -> bool:
+    language = file.language or language_of_path(file.path)
+    return language in wanted and file.size <= MAX_BYTES and not exclusion.reason(file.path)
 
 
 def _decided(workspace: Path) -> Choice | None:

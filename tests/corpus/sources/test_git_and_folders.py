@@ -8,6 +8,7 @@ import pytest
 from repotune.core.errors import UserError
 from repotune.corpus.exclusion import Exclusion
 from repotune.corpus.sources import list_source, open_sources, state_of
+from repotune.corpus.sources.folder import read_file
 
 
 def listed(folder: Path | str, tmp_path: Path) -> dict[str, str]:
@@ -183,3 +184,16 @@ def test_an_excluded_folder_is_one_row_and_what_is_in_it_does_not_count(write, t
     before = state_of([str(folder)], exclusion)
     (folder / "vendor" / "more.py").write_text("d = 4\n")
     assert state_of([str(folder)], exclusion) == before
+
+
+def test_a_file_is_read_as_it_was_listed_or_told_why_not(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_bytes(b"1234")
+    assert read_file(path, 4) == b"1234"
+    assert read_file(path, 3) == read_file(path, 5) == "changed while it was read"
+    assert read_file(tmp_path / "none", 1) == "No such file or directory"
+    (tmp_path / "link").symlink_to(path)
+    assert read_file(tmp_path / "link", 4) == "a symbolic link"
+    os.mkfifo(tmp_path / "pipe")
+    assert read_file(tmp_path / "pipe", 0) == "not a regular file"
+    assert isinstance(read_file(tmp_path, 0), str)

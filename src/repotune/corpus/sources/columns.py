@@ -1,0 +1,54 @@
+"""The columns of data sets of code, under the names that The Stack, its offspring and repotune itself give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from repotune.corpus.rows import Listed
+
+CONTENT = ("content", "text", "code")
+_REPOSITORY = ("max_stars_repo_name", "repository_name", "repo_name", "repository", "repo")
+_PATH = ("max_stars_repo_path", "path", "file_path")
+_COMMIT = ("max_stars_repo_head_hexsha", "revision_id", "commit")
+_COMMITTED = ("committer_date", "committed")
+_LANGUAGE = ("language", "lang")
+_LICENCES = (
+    "max_stars_repo_licenses",
+    "detected_licenses",
+    "licenses",
+    "license",
+    "licences",
+    "licence",
+)
+ABOUT = (*_REPOSITORY, *_PATH, *_COMMIT, *_COMMITTED, *_LANGUAGE, *_LICENCES)
+
+
+def listed(row: Mapping[str, Any], name: str, place: str, size: int, locator: str) -> Listed:
+    """A row of a data set as a file. What it does not state of repository and path is `name` and `place`."""
+    return Listed(
+        repository=_text(row, _REPOSITORY) or name,
+        path=_text(row, _PATH).lstrip("/") or place,
+        size=size,
+        locator=locator,
+        commit=_text(row, _COMMIT),
+        committed=_text(row, _COMMITTED),
+        language=_text(row, _LANGUAGE),
+        licences=_licences(row),
+    )
+
+
+def _text(row: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """The first of `names` that holds a text; white space around it is not part of it, nor half a character."""
+    found = next((value for name in names if isinstance(value := row.get(name), str) and value.strip()), "")
+    return found.strip().encode(errors="replace").decode()
+
+
+def _licences(row: Mapping[str, Any]) -> tuple[str, ...]:
+    for name in _LICENCES:
+        value = row.get(name)
+        given = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        stated = {each.strip().encode(errors="replace").decode() for each in given if isinstance(each, str)}
+        if stated - {""}:
+            return tuple(sorted(stated - {""}))
+    return ()
