@@ -86,6 +86,9 @@ class CorpusSettings(Section):
     unknown_licences: Literal["keep", "drop"] | None = None
     profile: Literal["starcoder2"] = "starcoder2"
     exclude: tuple[str, ...] = ()
+    secrets: Literal["replace", "drop", "keep"] = "replace"
+    personal_data: Literal["replace", "drop", "keep"] = "replace"
+    author_names: Literal["replace", "keep"] = "replace"
     near_duplicates: float = Field(default=0.7, gt=0, le=1)
     validation_share: float = Field(default=0.02, gt=0, lt=0.5)
     test_share: float = Field(default=0.02, gt=0, lt=0.5)

@@ -21,6 +21,7 @@ from repotune.corpus.duplicates import Sign, exact_duplicates, near_duplicates
 from repotune.corpus.engines.local import LocalEngine, Step
 from repotune.corpus.languages import wanted_languages
 from repotune.corpus.licences import Licence
+from repotune.corpus.privacy import redaction
 from repotune.corpus.profile import decide
 from repotune.corpus.reading import Read, decode
 from repotune.corpus.rows import Dropped
@@ -62,7 +63,8 @@ def _steps(sources: Sequence[Source], settings: CorpusSettings, seed: int) -> li
     """What is done to each document, in order."""
     read = Read(tuple(sources), wanted_languages(settings.languages))
     licence = Licence(permissive_only=settings.licences == "permissive")
-    return [read, decode, licence, annotate, decide, Sign(settings.near_duplicates), Draw(seed)]
+    sign = Sign(settings.near_duplicates)
+    return [read, decode, licence, redaction(settings), annotate, decide, sign, Draw(seed)]
 
 
 def _read(work: Work, engine: LocalEngine, selection: Selection, steps: Sequence[Step]) -> list[Dropped]:

@@ -19,6 +19,7 @@ _STAGES: tuple[tuple[str, frozenset[str]], ...] = (
     ),
     ("readable", frozenset({"unreadable", "binary", "encoding", "empty"})),
     ("licensed", frozenset({"licence"})),
+    ("private", frozenset({"secret", "personal_data"})),
     ("in the profile", frozenset(rule.name for rule in RULES)),
     ("distinct", frozenset({"exact_duplicate"})),
     ("not alike", frozenset({"near_duplicate"})),
@@ -41,6 +42,7 @@ def summarise(found: int, found_bytes: int, dropped: Sequence[Dropped], kept: pa
         "languages": _grouped(kept, "language"),
         "licences": _grouped(kept, "licence"),
         "splits": _grouped(kept, "split"),
+        "replaced": _replaced(kept),
         "dropped": {rule: {"files": files[rule], "bytes": sizes[rule]} for rule in sorted(files)},
     }
 
@@ -51,6 +53,15 @@ def top_reasons(dropped: Sequence[Dropped]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:4]
     named = ", ".join(f"{rule.replace('_', ' ')} {count}" for rule, count in ordered)
     return f"{len(dropped)} are dropped ({named})" if dropped else "none are dropped"
+
+
+def _replaced(kept: pa.Table) -> dict[str, dict[str, int]]:
+    """How many placeholders of each kind were put into how many files."""
+    files, count = Counter[str](), Counter[str]()
+    for row in kept.column("replaced").to_pylist():
+        files.update(kind for kind, _ in row)
+        count.update(dict(row))
+    return {kind: {"files": files[kind], "count": count[kind]} for kind in sorted(files)}
 
 
 def _grouped(kept: pa.Table, column: str) -> dict[str, dict[str, int]]:

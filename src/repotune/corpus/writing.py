@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from repotune.corpus.privacy import COUNTS
 from repotune.corpus.rows import with_columns
 from repotune.corpus.signals import SIGNALS
 from repotune.corpus.split import SPLITS
@@ -25,10 +26,11 @@ KEPT = pa.schema(
         ("sha256", pa.string()),
         ("size", pa.int64()),
         ("committed", pa.string()),
+        ("replaced", COUNTS),
         ("signals", pa.struct([*SIGNALS, ("tokens", pa.int64())])),
     ]
 )
-_TOLD = ["language", "licence", "size"]
+_TOLD = ["language", "licence", "size", "replaced"]
 _ROW_GROUP_BYTES = 16_000_000
 
 

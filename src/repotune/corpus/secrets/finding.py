@@ -1,0 +1,132 @@
+"""All secrets of a document in two sweeps of its bytes: one for all literals at once, one for long runs.
+
+Aho and Corasick's automaton (1975) finds every prefix and every telling name in one pass at 450 MB/s a core; a find for
+twenty characters of keys in a row takes its steps in twenties. Patterns are tried only where one of the two has struck.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from pathlib import PurePosixPath
+
+import ahocorasick_rs
+
+from repotune.corpus.redaction import Span
+from repotune.corpus.secrets.assignments import KEY_NAMES, PASSWORD_NAMES, assigned, in_url
+from repotune.corpus.secrets.providers import PROVIDERS, Provider
+from repotune.corpus.secrets.values import is_random
+
+_LEAST_RUN = 20
+_MOST_RUN = 128  # longer ones are data: pictures, certificates, vectors
+
+_IN_RUN = bytes(b"k"[0] if chr(byte) in "+/_=-" or chr(byte).isalnum() else b"."[0] for byte in range(128)) + b"." * 128
+_RUN = b"k" * _LEAST_RUN
+_DIGIT = re.compile(rb"[0-9]")
+
+_PEM_KEY = re.compile(
+    rb"-----BEGIN (?P<name>[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----(?P<body>.{0,20000}?)-----END (?P=name)-----",
+    re.DOTALL,
+)
+_PEM_TORN = re.compile(
+    rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?P<body>(?:[\s\\nr\"'+,]{0,40}[A-Za-z0-9+/=]{16,}){1,200})"
+)
+_PUTTY_KEY = re.compile(rb"PuTTY-User-Key-File-\d:(?P<body>.{0,20000}?Private-MAC:[^\r\n]*)", re.DOTALL)
+
+# What is assigned to a name, or the first argument of a call; a row of a table of test vectors is neither.
+_ASSIGNED = re.compile(rb"(?:[\w\]\"'`)]\s{0,8}(?::=|=>|(?<![=!])=|:)|[\w)]\()\s{0,8}[bBrRuU]?[\"'`]$")
+# A digest, a revision or an identifier is public, and so is what a test expects.
+_PUBLIC = re.compile(
+    rb"(?i)sha-?\d|\bsha\b|md[45]|hash|digest|checksum|integrity|\bcrc|fingerprint|etag|commit|revision|\brev\b|uuid|guid"
+    rb"|blake|hmac|signature|hexdump|_ids?\b|\bids?\b|assert|equal|expect|fromhex|unhex|decode|boundary|nonce|\bsalt\b"
+)
+_LOCKS = (
+    "package-lock.json npm-shrinkwrap.json composer.lock packages.lock.json brewfile.lock.json cartfile.resolved"
+    " package.resolved go.sum"
+)
+
+
+def find_secrets(data: bytes, path: str = "", language: str = "") -> list[Span]:
+    """The secrets of a document in UTF-8; its language tells whether values stand without quotes."""
+    automaton, finders = _automaton()
+    spans: list[Span] = []
+    for index, start, end in automaton.find_matches_as_indexes(data.lower(), overlapping=True):
+        for find in finders[index]:
+            spans += find(data, start, end, language)
+    locked = _is_lock(path)
+    for start, end in _runs(data):
+        for provider in _UNANCHORED:
+            spans += provider.find(data, start)
+        if not locked:
+            spans += _random(data, start, end)
+    return spans
+
+
+Finder = Callable[[bytes, int, int, str], Iterable[Span]]
+
+
+@cache
+def _automaton() -> tuple[ahocorasick_rs.BytesAhoCorasick, list[list[Finder]]]:
+    """Finds the literals, and what is to be tried where each was found: (document, start, end, language) → spans."""
+    finders: dict[str, list[Finder]] = defaultdict(list)
+    for provider in PROVIDERS:
+        for anchor in provider.anchors:
+            finders[anchor].append(partial(_provided, provider))
+    for name in sorted(PASSWORD_NAMES):
+        finders[name].append(partial(assigned, password=True))
+    for name in sorted(KEY_NAMES):
+        finders[name].append(partial(assigned, password=False))
+    finders["://"].append(in_url)
+    for literal in ("-----begin ", "putty-user-key-file-"):
+        finders[literal].append(_private_key)
+    literals = [literal.encode() for literal in finders]
+    # As a table of states the automaton is twice as fast as in its compact form, for 2 MB and 5 ms a process.
+    table = ahocorasick_rs.Implementation.DFA
+    return ahocorasick_rs.BytesAhoCorasick(literals, implementation=table), list(finders.values())
+
+
+_UNANCHORED = tuple(provider for provider in PROVIDERS if not provider.anchors)
+
+
+def _provided(provider: Provider, data: bytes, start: int, end: int, language: str) -> Iterable[Span]:
+    return provider.find(data, start)
+
+
+def _private_key(data: bytes, start: int, end: int, language: str) -> Iterator[Span]:
+    for pattern in (_PEM_KEY, _PEM_TORN, _PUTTY_KEY):
+        match = pattern.match(data, start)
+        if match is not None:
+            body = match["body"]
+            if len(body.strip()) >= 16:
+                yield Span(*match.span("body"), "PRIVATE_KEY")
+            return
+
+
+def _random(data: bytes, start: int, end: int) -> Iterator[Span]:
+    """The run `start` to `end` where it stands alone between quotes and was drawn at random."""
+    quote = data[start - 1 : start]
+    if end - start > _MOST_RUN or quote not in (b'"', b"'", b"`") or data[end : end + 1] != quote:
+        return
+    value = data[start:end]
+    before = data[max(data.rfind(b"\n", 0, start) + 1, start - 200) : start]
+    if is_random(value) and _ASSIGNED.search(before) and not _PUBLIC.search(before):
+        yield Span(start, end, "SECRET_KEY")
+
+
+def _runs(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where 20 or more characters of keys stand in a row, a digit among them."""
+    marked = data.translate(_IN_RUN)
+    start = marked.find(_RUN)
+    while start >= 0:
+        end = marked.find(b".", start)
+        end = len(data) if end < 0 else end
+        if _DIGIT.search(data, start, end):
+            yield start, end
+        start = marked.find(_RUN, end)
+
+
+def _is_lock(path: str) -> bool:
+    name = PurePosixPath(path).name.lower()
+    return name in _LOCKS.split() or name.endswith((".lock", ".sum"))
