@@ -20,7 +20,8 @@ from repotune.corpus import rows
 from repotune.corpus.duplicates import Sign, exact_duplicates, near_duplicates
 from repotune.corpus.engines.local import LocalEngine, Step
 from repotune.corpus.languages import wanted_languages
-from repotune.corpus.licences import Licence
+from repotune.corpus.licences.policy import policy
+from repotune.corpus.licences.step import Licence
 from repotune.corpus.privacy import redaction
 from repotune.corpus.profile import decide
 from repotune.corpus.reading import Read, decode
@@ -62,7 +63,7 @@ def build_corpus(work: Work, repositories: Sequence[str], settings: CorpusSettin
 def _steps(sources: Sequence[Source], settings: CorpusSettings, seed: int) -> list[Step]:
     """What is done to each document, in order."""
     read = Read(tuple(sources), wanted_languages(settings.languages))
-    licence = Licence(permissive_only=settings.licences == "permissive")
+    licence = Licence(policy(settings))
     sign = Sign(settings.near_duplicates)
     return [read, decode, licence, redaction(settings), annotate, decide, sign, Draw(seed)]
 

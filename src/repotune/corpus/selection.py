@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 
 from repotune.core.config import CorpusSettings
 from repotune.core.console import Console
-from repotune.corpus import licences, sources
+from repotune.corpus import sources
 from repotune.corpus.exclusion import Exclusion
-from repotune.corpus.languages import language_of_path, may_have_shebang, wanted_languages
+from repotune.corpus.languages import language_named, language_of_path, may_have_shebang, wanted_languages
+from repotune.corpus.licences.metadata import listed_licences
+from repotune.corpus.licences.repository import RepositoryLicences, licences_of_repository
+from repotune.corpus.notebooks import may_be_notebook
 from repotune.corpus.profile import MAX_BYTES
 from repotune.corpus.reading import read_listed, text_of
 from repotune.corpus.rows import LISTED, Dropped, Listed
@@ -80,34 +82,35 @@ def _select_from(
             selection.dropped.append(_drop(file, "excluded", reason, "corpus.exclude"))
         else:
             allowed.append(file)
-    by_folder = _folder_licences(source, allowed)
+    stated = _stated_licences(source, allowed)
     for file in allowed:
-        language = language_of_path(file.path)
+        language = language_named(file.language) or language_of_path(file.path)
         if dropped := _refuse(file, language, wanted):
             selection.dropped.append(dropped)
         else:
-            found = tuple(sorted(licences.nearest(file.path, by_folder)))
+            found = listed_licences(file.licences) or stated.of(file.path)
             selection.selected.append(Selected(len(selection.selected), number, file, language, found))
 
 
 def _refuse(file: Listed, language: str, wanted: frozenset[str]) -> Dropped | None:
-    """The drop of a file whose language or size already tells. One that may be a script has to be read first."""
-    if language not in wanted and (language or not may_have_shebang(file.path)):
+    """The drop of a file whose language or size already tells. A script or a notebook has to be read first."""
+    told = not (may_have_shebang(file.path) or may_be_notebook(file.path))
+    if language not in wanted and (language or told):
         return _drop(file, "language", language or "unknown", "a language that is wanted")
     if file.size > MAX_BYTES:
         return _drop(file, "file_size", f"{file.size}", f"at most {MAX_BYTES}")
     return None
 
 
-def _folder_licences(source: Source, files: Sequence[Listed]) -> dict[str, frozenset[str]]:
-    """The licences of each folder that has licence files; several in one folder all apply."""
-    found: dict[str, frozenset[str]] = {}
-    named = [file for file in files if licences.is_licence_file(file.path) and file.size <= MAX_BYTES]
-    for file, data in zip(named, read_listed(source, named), strict=True):
-        folder = str(PurePosixPath(file.path).parent)
-        here = licences.identify(text_of(data)[0]) if isinstance(data, bytes) else frozenset({licences.UNKNOWN})
-        found[folder] = found.get(folder, frozenset()) | here
-    return found
+def _stated_licences(source: Source, files: Sequence[Listed]) -> RepositoryLicences:
+    """What the source's own files state of its licences."""
+    by_path = {file.path: file for file in files if file.size <= MAX_BYTES}
+
+    def read(paths: Sequence[str]) -> list[str]:
+        contents = read_listed(source, [by_path[path] for path in paths])
+        return [text_of(data)[0] if isinstance(data, bytes) else "" for data in contents]
+
+    return licences_of_repository(by_path, read)
 
 
 def _drop(file: Listed, rule: str, value: str, threshold: str) -> Dropped:

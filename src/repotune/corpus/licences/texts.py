@@ -1,0 +1,185 @@
+"""Licences by their text: runs of words against the texts of the SPDX licence list.
+
+Text is compared as words: case, punctuation, line breaks, comment marks, list labels and spelling (licence, license)
+change nothing. A licence is found where enough of its runs of `RUN` words are there, so that names and small edits
+change nothing either; where one text holds another (BSD with three clauses that with two), the one that explains more
+is named. What no found licence explains is handed back: notices and further conditions stand there.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+RUN = 4
+"""Words in a run. On the licence files of installed packages 3 to 5 name the same; 4 forgives most edits with few
+chance hits."""
+
+LEAST_SHARE = 0.75
+"""Of a licence's runs, how many must be there. Measured: licences as they are shipped have .85 and more; the nearest
+false ones, variants of the same family that the true one explains better, need no bound."""
+
+_LEAST_NEW = 0.3  # of a further licence's runs, how many must not be explained by those found before
+_HIDDEN = 10  # words in a row that a licence explains; fewer meet by chance
+_MAX_CHARACTERS = 400_000  # the longest licence has 50,000; collections of notices of third parties have millions
+
+_END = "end of terms and conditions"
+_WORD = re.compile(r"[a-z0-9]+")
+# `(a)`, `iv)`, `1.`: labels come and go with the layout. Tags of HTML, and addresses within them, are none of the text.
+_LABEL = re.compile(r"(?<![\w.])(?:[a-z]|[ivx]{1,4}|\d{1,2})[.)](?=\s)|<[^<>\n]{1,200}>|&[a-z]{2,6};")
+_PLUS = re.compile(r"(?<=\d)\+(?!\w)")  # GPLv3+
+_COPYRIGHT = re.compile(
+    r"^\W*(?:portions )?(?:copyright|\(c\)|©).*(?:\d{4}|year|yyyy|holder|name|owner).*$", re.MULTILINE
+)
+# Words that the guidelines of the SPDX list hold to be equal: British and American, http and https, holder and owner.
+_SPELLING = {
+    "licence": "license", "licences": "licenses", "licenced": "licensed", "sublicence": "sublicense",
+    "acknowledgement": "acknowledgment", "acknowledgements": "acknowledgments", "analogue": "analog",
+    "analyse": "analyze", "artefact": "artifact", "artefacts": "artifacts", "authorisation": "authorization",
+    "authorised": "authorized", "calibre": "caliber", "cancelled": "canceled", "catalogue": "catalog",
+    "categorise": "categorize", "centre": "center", "emphasised": "emphasized", "favour": "favor",
+    "fulfil": "fulfill", "fulfilment": "fulfillment", "initialise": "initialize", "judgement": "judgment",
+    "labelling": "labeling", "labour": "labor", "maximise": "maximize",
+    "modelled": "modeled", "modelling": "modeling", "offence": "offense", "optimise": "optimize",
+    "organisation": "organization", "organise": "organize", "practise": "practice", "programme": "program",
+    "realise": "realize", "recognise": "recognize", "recognised": "recognized", "signalling": "signaling",
+    "utilisation": "utilization", "wilful": "willful", "https": "http", "owner": "holder", "owners": "holders",
+}  # fmt: skip
+
+Hashes = npt.NDArray[np.uint64]
+
+
+class Found(NamedTuple):
+    """The licences whose text is there, the likeliest first, and the words that none of them explains, in one line."""
+
+    licences: tuple[str, ...]
+    rest: str
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Runs of words of all texts, sorted, and for each the licences that hold it: `owners[starts[i]:starts[i + 1]]`.
+
+    `sizes` counts each licence's runs without its appendix on how to apply it, which is often left out.
+    """
+
+    vocabulary: dict[str, int]
+    runs: Hashes
+    starts: npt.NDArray[np.int64]
+    owners: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.float64]
+    names: tuple[str, ...]
+
+
+def identify(text: str) -> Found:
+    """The licences whose text `text` holds, be it a licence file or the head of a source file."""
+    index, words = _index(), words_of(text)
+    known = np.array([index.vocabulary.get(word, 0) for word in words], np.uint64)
+    runs = _runs(known)
+    if not runs.size:
+        return Found((), " ".join(words))
+    place = np.minimum(np.searchsorted(index.runs, runs), index.runs.size - 1)
+    place[index.runs[place] != runs] = -1
+    found, explained = _explain(index, place)
+    return Found(tuple(index.names[number] for number in found), _rest(words, explained))
+
+
+def words_of(text: str) -> list[str]:
+    """The words of `text` as they are compared, in American spelling."""
+    lowered = _PLUS.sub(" or later ", _LABEL.sub(" ", text[:_MAX_CHARACTERS].lower()))
+    return [_SPELLING.get(word, word) for word in _WORD.findall(lowered)]
+
+
+@cache
+def catalogue() -> dict[str, str]:
+    """Every id of the SPDX licence list with its name."""
+    return {licence: row["name"] for licence, row in _shipped().items()}
+
+
+def _explain(index: _Index, place: npt.NDArray[np.int64]) -> tuple[list[int], npt.NDArray[np.bool_]]:
+    """The licences, by number, that explain the runs at `place`, and which of those runs they explain."""
+    present = np.unique(place[place >= 0])
+    counts = np.diff(index.starts)[present]
+    owners = _slices(index, present)
+    run_of_owner = np.repeat(np.arange(present.size), counts)
+    matched = np.bincount(owners, minlength=index.sizes.size)
+    new = np.ones(present.size, bool)
+    explained = np.zeros(index.runs.size, bool)
+    found: list[int] = []
+    while True:
+        fresh = np.bincount(owners[new[run_of_owner]], minlength=index.sizes.size)
+        enough = (matched >= LEAST_SHARE * index.sizes) & (fresh >= _LEAST_NEW * index.sizes)
+        # More explained is better, and so is less missing: of two that hold one another the true one wins.
+        score = np.where(enough, fresh * np.minimum(matched / index.sizes, 1), 0)
+        best = int(np.argmax(score))
+        if score[best] <= 0:
+            return found, explained[np.maximum(place, 0)] & (place >= 0)
+        found.append(best)
+        held = run_of_owner[owners == best]
+        new[held] = False
+        explained[present[held]] = True
+
+
+def _slices(index: _Index, present: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The owners of each run of `present`, one after the other."""
+    first, counts = index.starts[present], np.diff(index.starts)[present]
+    before = np.cumsum(counts) - counts
+    return index.owners[np.repeat(first - before, counts) + np.arange(int(counts.sum()))]
+
+
+def _rest(words: list[str], explained: npt.NDArray[np.bool_]) -> str:
+    """The words that lie in no long explained stretch."""
+    covered = np.convolve(explained, np.ones(RUN, np.int8))[: len(words)] > 0
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], covered.view(np.int8), [0]))))
+    hidden = np.zeros(len(words), bool)
+    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        hidden[begin:end] = end - begin >= _HIDDEN
+    return " ".join(word for word, gone in zip(words, hidden.tolist(), strict=True) if not gone)
+
+
+def _runs(known: Hashes) -> Hashes:
+    """A hash for each run of words: polynomials modulo 2^64, which wraps in numpy."""
+    if known.size < RUN:
+        return np.empty(0, np.uint64)
+    total = np.zeros(known.size - RUN + 1, np.uint64)
+    for offset in range(RUN):
+        total = total * np.uint64(0x9E3779B97F4A7C15) + known[offset : known.size - RUN + 1 + offset]
+    return total
+
+
+@cache
+def _index() -> _Index:
+    texts = {licence: row["text"] for licence, row in _shipped().items() if row["text"]}
+    vocabulary: dict[str, int] = {}
+    parts, terms = [], []
+    for text in texts.values():
+        words = words_of(_COPYRIGHT.sub("", text.lower()))
+        runs = _runs(np.array([vocabulary.setdefault(word, len(vocabulary) + 1) for word in words], np.uint64))
+        parts.append(np.unique(runs))
+        terms.append(np.unique(runs[: " ".join(words).partition(_END)[0].count(" ") + 1]).size)
+    sizes = np.array([part.size for part in parts])
+    runs, inverse = np.unique(np.concatenate(parts), return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    return _Index(
+        vocabulary=vocabulary,
+        runs=runs,
+        starts=np.concatenate(([0], np.cumsum(np.bincount(inverse)))),
+        owners=np.repeat(np.arange(sizes.size), sizes)[order],
+        sizes=np.array(terms, np.float64),
+        names=tuple(texts),
+    )
+
+
+@cache
+def _shipped() -> dict[str, dict[str, str]]:
+    data = (files("repotune.corpus.licences") / "texts.json.xz").read_bytes()
+    shipped: dict[str, dict[str, str]] = json.loads(lzma.decompress(data))
+    return shipped
