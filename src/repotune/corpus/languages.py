@@ -15,6 +15,7 @@ _TABLE: dict[str, dict[str, list[str]]] = tomllib.loads(
 )
 LANGUAGES = tuple(sorted(_TABLE, key=str.lower))
 
+_BY_LANGUAGE = {language.lower(): language for language in LANGUAGES}
 _BY_NAME = {name: language for language, row in _TABLE.items() for name in row.get("names", ())}
 _BY_EXTENSION = {end: language for language, row in _TABLE.items() for end in row.get("extensions", ())}
 _BY_INTERPRETER = {name: language for language, row in _TABLE.items() for name in row.get("interpreters", ())}
@@ -29,6 +30,11 @@ def language_of_path(path: str) -> str:
     name = path.rpartition("/")[2].lower()
     stem, dot, extension = name.rpartition(".")
     return _BY_NAME.get(name) or (_BY_EXTENSION.get(dot + extension, "") if stem else "")
+
+
+def language_named(name: str) -> str:
+    """The language that others call `name`, whatever its case, else an empty text."""
+    return _BY_LANGUAGE.get(name.lower(), "")
 
 
 def may_have_shebang(path: str) -> bool:
@@ -46,10 +52,9 @@ def wanted_languages(names: Sequence[str] | None) -> frozenset[str]:
     """The languages that `names` choose, whatever their case; all for None. Raises UserError for an unknown one."""
     if names is None:
         return frozenset(LANGUAGES)
-    known = {language.lower(): language for language in LANGUAGES}
     for name in names:
-        if name.lower() not in known:
-            near = difflib.get_close_matches(name.lower(), known, n=1)
-            hint = f"did you mean {known[near[0]]}?" if near else f"known languages: {', '.join(LANGUAGES)}"
+        if not language_named(name):
+            near = difflib.get_close_matches(name.lower(), _BY_LANGUAGE, n=1)
+            hint = f"did you mean {_BY_LANGUAGE[near[0]]}?" if near else f"known languages: {', '.join(LANGUAGES)}"
             raise UserError(f"corpus.languages names a language that is not known: {name}.", hint)
-    return frozenset(known[name.lower()] for name in names)
+    return frozenset(language_named(name) for name in names)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from repotune.corpus.languages import language_of_shebang
+from repotune.corpus.notebooks import is_notebook, language_of_notebook, script_of_notebook
 from repotune.corpus.rows import Listed, with_columns, with_reasons
 from repotune.corpus.sources import Source
 
@@ -26,24 +27,30 @@ _MARKS = (
 _DECLARED = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _BELIEVED = frozenset({"iso8859-1", "iso8859-15"})
 
+# Git LFS keeps this in the place of a file, which `git lfs pull` brings into a work tree and never into a commit.
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 Reason = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Read:
-    """Adds `data`, the bytes of each file, and settles the language of those that only a first line can tell."""
+    """Adds `data`, the bytes of each file, and settles the language of those whose name does not tell it."""
 
     sources: Sequence[Source]
     languages: frozenset[str]
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         contents = self._contents(batch)
-        languages = batch.column("language").to_pylist()
+        languages, paths = batch.column("language").to_pylist(), batch.column("path").to_pylist()
         data: list[bytes] = []
         reasons: list[Reason | None] = []
         for place, content in enumerate(contents):
-            languages[place] = languages[place] or language_of_shebang(content if isinstance(content, bytes) else b"")
             data.append(content if isinstance(content, bytes) else b"")
+            if is_notebook(paths[place], data[-1]):
+                languages[place] = language_of_notebook(data[-1])
+            else:
+                languages[place] = languages[place] or language_of_shebang(data[-1])
             if isinstance(content, str):
                 reasons.append(("unreadable", content, ""))
             elif languages[place] not in self.languages:
@@ -73,12 +80,15 @@ def read_listed(source: Source, files: Sequence[Listed]) -> list[bytes | str]:
 
 
 def decode(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Puts `text` in the place of `data`, and adds `sha256` of the bytes as they were."""
+    """Puts `text` in the place of `data`, that of a notebook as a script; adds `sha256` of the bytes as they were."""
     texts: list[str] = []
     digests: list[str] = []
     reasons: list[Reason | None] = []
-    for data in batch.column("data"):
+    about = zip(batch.column("data"), *(batch.column(name).to_pylist() for name in ("path", "language")), strict=True)
+    for data, path, language in about:
         text, reason = text_of(data.as_py())
+        if reason is None and is_notebook(path, data.as_py()):
+            text, reason = _script_of(text, language)
         texts.append(text)
         digests.append(hashlib.sha256(data.as_buffer()).hexdigest())
         reasons.append(reason)
@@ -86,8 +96,18 @@ def decode(batch: pa.RecordBatch) -> pa.RecordBatch:
     return with_reasons(batch.drop_columns("data"), reasons)
 
 
+def _script_of(notebook: str, language: str) -> tuple[str, Reason | None]:
+    """A notebook's script, or an empty text with the reason that there is none."""
+    script = script_of_notebook(notebook, language)
+    if script is None:
+        return "", ("notebook", "not what Jupyter writes", "a notebook of format 3 or 4")
+    return (script, None) if script.strip() else ("", ("empty", "no cells", "a cell that is not empty"))
+
+
 def text_of(data: bytes) -> tuple[str, Reason | None]:
     """`data` as text without a byte order mark, or an empty text with the reason that it is none."""
+    if data.startswith(_LFS_POINTER):
+        return "", ("lfs_pointer", "its content is not in the repository", "a file's own content")
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
