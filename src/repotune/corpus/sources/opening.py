@@ -108,14 +108,15 @@ def _open(name: str, found: Found, scratch: Path) -> list[Source]:
             return [RemoteFolder(name, found.place)]
         case "data set":
             return [
-                source
+                _open_data(name, f"{found.place.rstrip('/')}/{file}", file, scratch / str(number))
                 for number, file in enumerate(found.files)
-                for source in _open_data(name, f"{found.place.rstrip('/')}/{file}", file, scratch / str(number))
             ]
         case "remote file":
             return _open_remote_file(name, found, scratch)
-        case "parquet" | "jsonl":
-            return _open_data(name, found.place, found.name, scratch)
+        case "parquet":
+            return [Parquet(name, found.place, found.name)]
+        case "jsonl":
+            return [_open_lines(name, found.place, found.name, scratch)]
     title, path = Path(found.place).name, Path(found.place)
     if found.compression:
         path = unpack(path, found.compression, scratch / "unpacked")
@@ -128,21 +129,27 @@ def _open(name: str, found: Found, scratch: Path) -> list[Source]:
 
 
 def _open_remote_file(name: str, found: Found, scratch: Path) -> list[Source]:
-    if PurePosixPath(found.place.partition("?")[0]).suffix.lower() == ".parquet":
+    if _is_parquet(found.place):
         return [Parquet(name, found.place, found.name)]
     path = fetch(found.place, scratch / "fetched" / name_of(found.place))
     return _open(name, found_at(path), scratch)
 
 
-def _open_data(name: str, place: str, file: str, scratch: Path) -> list[Source]:
-    """One file of a data set; rows without a path are named after `file`."""
+def _open_data(name: str, place: str, file: str, scratch: Path) -> Source:
+    """One `file` of a data set; its rows without a path are named after it."""
     title = str(PurePosixPath(file).with_name(name_of(file)))
-    if PurePosixPath(place).suffix.lower() == ".parquet":
-        return [Parquet(name, place, title)]
+    return Parquet(name, place, title) if _is_parquet(file) else _open_lines(name, place, title, scratch)
+
+
+def _open_lines(name: str, place: str, title: str, scratch: Path) -> Source:
     path = fetch(place, scratch / "fetched") if is_remote(place) else Path(place)
     with path.open("rb") as raw:
         compression = compression_of(raw.read(8))
-    return [JsonLines(name, unpack(path, compression, scratch / "unpacked") if compression else path, title)]
+    return JsonLines(name, unpack(path, compression, scratch / "unpacked") if compression else path, title)
+
+
+def _is_parquet(place: str) -> bool:
+    return place.partition("?")[0].lower().endswith(".parquet")
 
 
 def _state(found: Found, exclusion: Exclusion) -> str:

@@ -132,7 +132,7 @@ def _found_file(path: Path) -> Found:
         with open_compressed(path, compression) as stream:
             head = stream.read(_HEAD)
     except DAMAGED as error:
-        raise UserError(f"{path} cannot be read: {error}.", "fetch or pack it again") from error
+        raise UserError(f"{path} is damaged or cannot be read: {error}.", "fetch or pack it again") from error
     if compression is None and re.match(rb"# v\d git bundle", head):
         return Found("git", place, name)
     if compression is None and head.startswith((b"PK\3\4", b"PK\5\6")):
