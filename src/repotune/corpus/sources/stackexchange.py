@@ -20,13 +20,15 @@ from repotune.corpus.sources.lines import bounded_lines
 from repotune.corpus.sources.markdown import markdown_of
 
 POSTS = "Posts.xml"
-_QUESTION, _ANSWER = "1", "2"
+_QUESTION, _ANSWER = 1, 2
 # An answer that someone found useful or the asker accepted; more than three repeat each other.
 _LEAST_SCORE, _MOST_ANSWERS = 1, 3
 _LONGEST_LINE = 1 << 22  # bytes; a post has at most 30,000 characters, before they are escaped
 _ATTRIBUTE = re.compile(
     rb'\s(Id|PostTypeId|ParentId|AcceptedAnswerId|Score|CreationDate|LastEditDate|ContentLicense)="([^"]*)"'
 )
+# What stands around the posts.
+_FRAME = re.compile(rb"(?:\xef\xbb\xbf)?(?:<\?xml[^>]*\?>)?\s*(?:</?posts\s*>)?")
 
 _SCHEMA = """
 CREATE TABLE question (id INTEGER PRIMARY KEY, accepted INTEGER, score INTEGER, begin INTEGER, length INTEGER,
@@ -39,9 +41,9 @@ CREATE TABLE broken (line INTEGER PRIMARY KEY, value TEXT, length INTEGER);
 _BEST = f"""
 SELECT * FROM (
     SELECT q.id, a.begin, a.length, a.changed, a.licence,
-           row_number() OVER (PARTITION BY q.id ORDER BY a.id IS q.accepted DESC, a.score DESC, a.id) AS place
+           row_number() OVER (PARTITION BY q.id ORDER BY a.id = q.accepted DESC, a.score DESC, a.id) AS place
     FROM question q JOIN answer a ON a.question = q.id
-    WHERE a.id IS q.accepted OR a.score >= {_LEAST_SCORE}
+    WHERE a.id = q.accepted OR a.score >= {_LEAST_SCORE}
 ) WHERE place <= {_MOST_ANSWERS} ORDER BY id, place
 """
 
@@ -102,17 +104,24 @@ class StackExchange:
 
 
 def build_index(posts: Path, index: Path) -> None:
-    """Writes `index` over the lines of `posts`."""
+    """Writes `index` anew over the lines of `posts`."""
     index.parent.mkdir(parents=True, exist_ok=True)
+    index.unlink(missing_ok=True)
     base = sqlite3.connect(index, isolation_level=None)
     try:
-        base.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA + "BEGIN;")
+        # Made anew whenever a source is opened: nothing has to survive a crash.
+        base.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA)
+        base.execute("BEGIN")
         with posts.open("rb") as file:
             begin = 0
             for number, (line, length) in enumerate(bounded_lines(file, _LONGEST_LINE), 1):
-                _note(base, number, line, begin, length)
+                try:
+                    _note(base, line, begin, length)
+                except ValueError as error:
+                    base.execute("INSERT INTO broken VALUES (?, ?, ?)", (number, str(error), length))
                 begin += length
-        base.executescript("CREATE INDEX of_question ON answer (question); COMMIT;")
+        base.execute("CREATE INDEX of_question ON answer (question)")
+        base.execute("COMMIT")
     finally:
         base.close()
 
@@ -122,34 +131,38 @@ def is_posts(head: bytes) -> bool:
     return re.match(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>)?\s*<posts\s*>", head) is not None
 
 
-def _note(base: sqlite3.Connection, number: int, line: bytes, begin: int, length: int) -> None:
-    """Puts the line's post into the index. What frames the posts is nothing; wiki pages and the like are no posts."""
-    if not (stripped := line.strip()).startswith(b"<row"):
-        if not re.fullmatch(rb"(?:\xef\xbb\xbf)?(?:<\?xml[^>]*\?>)?\s*(?:</?posts\s*>)?", stripped):
-            base.execute("INSERT INTO broken VALUES (?, ?, ?)", (number, "no element row", length))
+def _note(base: sqlite3.Connection, line: bytes, begin: int, length: int) -> None:
+    """Puts the line's post into the index. Raises ValueError where it is none, and is not what frames them either."""
+    stripped = line.strip()
+    if not stripped.startswith(b"<row"):
+        if not _FRAME.fullmatch(stripped):
+            raise ValueError("no element row")
         return
+    if len(line) != length or not stripped.endswith(b"/>"):
+        raise ValueError("a row that does not end in its line")
     post = {key.decode(): value.decode("utf-8", "replace") for key, value in _ATTRIBUTE.findall(stripped)}
-    try:
-        if len(line) != length or not stripped.endswith(b"/>"):
-            raise ValueError("an element row that does not end in its line")
-        kind = post["PostTypeId"]
-        key, score = int(post["Id"]), int(post.get("Score", "0"))
-        changed, licence = post.get("LastEditDate", ""), _licence(post.get("ContentLicense", ""))
-        if kind == _QUESTION:
-            accepted = int(post["AcceptedAnswerId"]) if "AcceptedAnswerId" in post else None
-            question = (key, accepted, score, begin, length, post.get("CreationDate", ""), changed, licence)
-            base.execute("INSERT INTO question VALUES (?, ?, ?, ?, ?, ?, ?, ?)", question)
-        elif kind == _ANSWER:
-            changed = max(changed, post.get("CreationDate", ""))
-            answer = (key, int(post["ParentId"]), score, begin, length, changed, licence)
-            base.execute("INSERT INTO answer VALUES (?, ?, ?, ?, ?, ?, ?)", answer)
-    except KeyError as error:
-        base.execute("INSERT INTO broken VALUES (?, ?, ?)", (number, f"no {error.args[0]}", length))
-    except sqlite3.IntegrityError:
-        base.execute("INSERT INTO broken VALUES (?, ?, ?)", (number, "a number that another post has", length))
-    except (ValueError, OverflowError) as error:
-        value = str(error) if "element" in str(error) else "a number that is none"
-        base.execute("INSERT INTO broken VALUES (?, ?, ?)", (number, value, length))
+    key, kind, score = _number(post, "Id"), _number(post, "PostTypeId"), _number(post, "Score", "0")
+    created, changed, licence = (post.get(name, "") for name in ("CreationDate", "LastEditDate", "ContentLicense"))
+    if kind == _QUESTION:
+        accepted = _number(post, "AcceptedAnswerId", "-1")
+        row = (key, accepted, score, begin, length, created, changed, _licence(licence))
+        done = base.execute("INSERT OR IGNORE INTO question VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    elif kind == _ANSWER:
+        question = _number(post, "ParentId")
+        answer = (key, question, score, begin, length, max(created, changed), _licence(licence))
+        done = base.execute("INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?, ?, ?, ?)", answer)
+    else:  # wiki pages of tags, elections and the like
+        return
+    if not done.rowcount:
+        raise ValueError("an Id that another post has")
+
+
+def _number(post: dict[str, str], name: str, default: str = "none") -> int:
+    """The number that the attribute holds, as far as SQLite can."""
+    text = post.get(name, default)
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise ValueError(f"{name} is no number")
+    return int(text)
 
 
 def _document(posts: BinaryIO, locator: str) -> bytes | str:
