@@ -84,11 +84,13 @@ class CorpusSettings(Section):
     licences: Literal["any", "permissive"] | tuple[str, ...] = "any"
     denied_licences: tuple[str, ...] = ()
     unknown_licences: Literal["keep", "drop"] | None = None
-    profile: Literal["starcoder2"] = "starcoder2"
+    profile: str = "starcoder2"
+    parse: bool = False
     exclude: tuple[str, ...] = ()
     secrets: Literal["replace", "drop", "keep"] = "replace"
     personal_data: Literal["replace", "drop", "keep"] = "replace"
     author_names: Literal["replace", "keep"] = "replace"
+    contamination: tuple[str, ...] = ("humaneval", "humaneval_infilling", "multipl_e")
     near_duplicates: float = Field(default=0.7, gt=0, le=1)
     validation_share: float = Field(default=0.02, gt=0, lt=0.5)
     test_share: float = Field(default=0.02, gt=0, lt=0.5)

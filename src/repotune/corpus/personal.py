@@ -37,8 +37,8 @@ _EXAMPLES = re.compile(
 _GENERIC = (
     "com org net edu gov mil int info biz name pro dev app cloud tech online site store xyz email mail academy agency"
     " berlin blog codes consulting design digital engineering expert foundation group guru health institute life live"
-    " ltd media network news page science services software solutions space studio systems team tools university website"
-    " work works world zone"
+    " ltd media network news page science services software solutions space studio systems team tools university"
+    " website work works world zone"
 )
 _TOPS = frozenset(_GENERIC.encode().split())
 _NAMES_IN_CODE = "cc co id in io is js md me ml mm name no page pl pr pt py rs sh so st tf to ts"

@@ -23,7 +23,7 @@ def shingles(data: bytes) -> tuple[Hashes, int]:
 
     With fewer tokens than a shingle there are none: such files would all be alike, and only equal bytes tell.
     """
-    tokens = _token_hashes(np.frombuffer(data, np.uint8))
+    tokens = token_hashes(np.frombuffer(data, np.uint8))
     count = len(tokens) - SHINGLE_TOKENS + 1
     if count <= 0:
         return np.empty(0, np.uint64), len(tokens)
@@ -59,7 +59,7 @@ def band_keys(sets: list[Hashes], rows: int) -> npt.NDArray[np.uint64]:
     offsets = np.zeros(len(sets) + 1, np.uint64)
     np.cumsum([len(each) for each in sets], out=offsets[1:])
     flat = np.concatenate([*sets, np.empty(0, np.uint64)])
-    minima = rensa.RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, num_perm=PERMUTATIONS, seed=_SEED)
+    minima = rensa.RMinHash.digest_matrix_from_flattoken_hashes(flat, offsets, num_perm=PERMUTATIONS, seed=_SEED)
     bands = PERMUTATIONS // rows
     signatures = np.array(minima.to_rows(), np.uint64).reshape(len(sets), PERMUTATIONS)[:, : bands * rows]
     keys = np.broadcast_to(np.arange(bands, dtype=np.uint64), (len(sets), bands)).copy()
@@ -68,7 +68,8 @@ def band_keys(sets: list[Hashes], rows: int) -> npt.NDArray[np.uint64]:
     return keys
 
 
-def _token_hashes(data: npt.NDArray[np.uint8]) -> Hashes:
+def token_hashes(data: npt.NDArray[np.uint8]) -> Hashes:
+    """The hash of each token, in their order."""
     inside = np.zeros(len(data) + 2, np.bool_)  # with an outside before the first byte and after the last
     IN_WORD.take(data, out=inside[1:-1], mode="clip")
     edges = np.flatnonzero(inside[1:] != inside[:-1])
