@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from repotune.corpus.languages import language_of_shebang
+from repotune.corpus.languages import language_of
 from repotune.corpus.notebooks import is_notebook, language_of_notebook, script_of_notebook
 from repotune.corpus.rows import Listed, with_columns, with_reasons
 from repotune.corpus.sources import Source
@@ -50,7 +50,7 @@ class Read:
             if is_notebook(paths[place], data[-1]):
                 languages[place] = language_of_notebook(data[-1])
             else:
-                languages[place] = languages[place] or language_of_shebang(data[-1])
+                languages[place] = languages[place] or language_of(paths[place], data[-1])
             if isinstance(content, str):
                 reasons.append(("unreadable", content, ""))
             elif languages[place] not in self.languages:

@@ -11,11 +11,11 @@ from repotune.core.config import CorpusSettings
 from repotune.core.console import Console
 from repotune.corpus import sources
 from repotune.corpus.exclusion import Exclusion
-from repotune.corpus.languages import language_named, language_of_path, may_have_shebang, wanted_languages
+from repotune.corpus.languages import language_named, language_of_path, possible_languages, wanted_languages
 from repotune.corpus.licences.metadata import listed_licences
 from repotune.corpus.licences.repository import RepositoryLicences, licences_of_repository
 from repotune.corpus.notebooks import may_be_notebook
-from repotune.corpus.profile import MAX_BYTES
+from repotune.corpus.profiles import MAX_BYTES
 from repotune.corpus.reading import read_listed, text_of
 from repotune.corpus.rows import LISTED, Dropped, Listed
 from repotune.corpus.sources import Source
@@ -93,10 +93,10 @@ def _select_from(
 
 
 def _refuse(file: Listed, language: str, wanted: frozenset[str]) -> Dropped | None:
-    """The drop of a file whose language or size already tells. A script or a notebook has to be read first."""
-    told = not (may_have_shebang(file.path) or may_be_notebook(file.path))
-    if language not in wanted and (language or told):
-        return _drop(file, "language", language or "unknown", "a language that is wanted")
+    """The drop of a file whose language or size already tells. One whose name leaves a choice has to be read first."""
+    possible = frozenset({language}) if language else possible_languages(file.path)
+    if not (possible & wanted or may_be_notebook(file.path)):
+        return _drop(file, "language", " or ".join(sorted(possible)) or "unknown", "a language that is wanted")
     if file.size > MAX_BYTES:
         return _drop(file, "file_size", f"{file.size}", f"at most {MAX_BYTES}")
     return None

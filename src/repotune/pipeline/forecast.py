@@ -17,8 +17,8 @@ from repotune.core.console import size
 from repotune.core.flow import State, survey
 from repotune.core.hardware import Hardware, probe
 from repotune.corpus.exclusion import Exclusion
-from repotune.corpus.languages import language_named, language_of_path, wanted_languages
-from repotune.corpus.profile import MAX_BYTES
+from repotune.corpus.languages import language_named, likely_language, wanted_languages
+from repotune.corpus.profiles import MAX_BYTES
 from repotune.corpus.rows import Listed
 from repotune.corpus.sources import is_url, open_sources
 from repotune.pipeline.derive import Choice, choose, describe, read_plan, vocabulary_size
@@ -109,7 +109,7 @@ def _outline(project: Project) -> tuple[int, int, list[str]]:
 
 
 def _counts(file: Listed, wanted: frozenset[str], exclusion: Exclusion) -> bool:
-    language = language_named(file.language) or language_of_path(file.path)
+    language = language_named(file.language) or likely_language(file.path)
     return language in wanted and file.size <= MAX_BYTES and not exclusion.reason(file.path)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from repotune.corpus.languages import language_of_path
+from repotune.corpus.languages import likely_language
 from repotune.corpus.licences.detection import licences_of_text
 from repotune.corpus.licences.expressions import UNKNOWN
 from repotune.corpus.licences.metadata import is_metadata, stated, understood
@@ -83,7 +83,7 @@ def is_licence_file(path: str) -> bool:
     """Whether `path` is named like a licence and is not source code, as license.py is."""
     place = PurePosixPath(path)
     named_so = _LICENCE_NAME.fullmatch(place.name) is not None or place.parent.name == _STORE
-    return named_so and language_of_path(place.name) in _PROSE
+    return named_so and likely_language(place.name) in _PROSE
 
 
 def licences_of_repository(paths: Iterable[str], read: Callable[[Sequence[str]], Sequence[str]]) -> RepositoryLicences:
