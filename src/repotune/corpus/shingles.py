@@ -59,7 +59,7 @@ def band_keys(sets: list[Hashes], rows: int) -> npt.NDArray[np.uint64]:
     offsets = np.zeros(len(sets) + 1, np.uint64)
     np.cumsum([len(each) for each in sets], out=offsets[1:])
     flat = np.concatenate([*sets, np.empty(0, np.uint64)])
-    minima = rensa.RMinHash.digest_matrix_from_flattoken_hashes(flat, offsets, num_perm=PERMUTATIONS, seed=_SEED)
+    minima = rensa.RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, num_perm=PERMUTATIONS, seed=_SEED)
     bands = PERMUTATIONS // rows
     signatures = np.array(minima.to_rows(), np.uint64).reshape(len(sets), PERMUTATIONS)[:, : bands * rows]
     keys = np.broadcast_to(np.arange(bands, dtype=np.uint64), (len(sets), bands)).copy()
