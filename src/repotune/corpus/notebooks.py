@@ -70,7 +70,7 @@ def language_of_notebook(data: bytes) -> str:
     kernel, info = _dict(metadata.get("kernelspec")), _dict(metadata.get("language_info"))
     stated = (info.get("name"), kernel.get("language"), kernel.get("name"), *_cell_languages(notebook))
     name = next((value for value in stated if isinstance(value, str) and value.strip()), "python").strip().lower()
-    plain = re.sub(r"(?<=\w)[- ]?\d+(\.\d+)*$", "", name) if name not in _OTHER_NAMES else name
+    plain = re.sub(r"(?<=.)[- ]?\d+(\.\d+)*$", "", name) if name not in _OTHER_NAMES else name
     return _OTHER_NAMES.get(plain) or language_named(plain)
 
 
