@@ -1,6 +1,6 @@
 """Builds corpus/: repositories in, one Parquet file per split out, with a row for every file that was left out.
 
-list → select by path, language, size → read → decode → licence → measure → decide → sign → duplicates → split
+list → select by path, language, size → read → decode → licence → strip → measure → decide → sign → duplicates → split
 """
 
 from __future__ import annotations
@@ -23,19 +23,25 @@ from repotune.corpus.languages import wanted_languages
 from repotune.corpus.licences.policy import policy
 from repotune.corpus.licences.step import Licence
 from repotune.corpus.privacy import redaction
-from repotune.corpus.profile import decide
+from repotune.corpus.profiles import Decide, load_profile
 from repotune.corpus.reading import Read, decode
 from repotune.corpus.rows import Dropped
 from repotune.corpus.selection import Selection, select
-from repotune.corpus.signals import annotate
+from repotune.corpus.signals.annotate import Annotate
+from repotune.corpus.signals.parsing import parsable, require_parsers
 from repotune.corpus.sources import Source, open_sources
 from repotune.corpus.split import LEAST_FILES, Draw, assign
+from repotune.corpus.stripping import strip
 from repotune.corpus.summary import summarise, top_reasons
 from repotune.corpus.writing import write_splits
 
 
-def build_corpus(work: Work, repositories: Sequence[str], settings: CorpusSettings, workers: int) -> None:
+def build_corpus(
+    work: Work, repositories: Sequence[str], settings: CorpusSettings, workers: int, root: Path = Path()
+) -> None:
     """Writes the corpus of `repositories` into `work.folder`. The bytes do not depend on `workers`.
+
+    A relative path of a profile counts from `root`.
 
     Raises UserError for a repository that cannot be read, a setting that means nothing here, and for fewer than
     three files left.
@@ -45,7 +51,7 @@ def build_corpus(work: Work, repositories: Sequence[str], settings: CorpusSettin
         sources = open_sources(repositories, scratch / "clones")
         selection = select(sources, settings, work.console)
         engine = LocalEngine(workers, scratch)
-        dropped = selection.dropped + _read(work, engine, selection, _steps(sources, settings, work.seed))
+        dropped = selection.dropped + _read(work, engine, selection, _steps(sources, settings, root, work.seed))
         kept = selection.found - len(dropped)
         repeated = _duplicates(work, engine, settings.near_duplicates) if kept else {}
         dropped += repeated.values()
@@ -60,12 +66,21 @@ def build_corpus(work: Work, repositories: Sequence[str], settings: CorpusSettin
     work.console.say(f"  {kept} of {selection.found} files are kept; {top_reasons(dropped)}")
 
 
-def _steps(sources: Sequence[Source], settings: CorpusSettings, seed: int) -> list[Step]:
+def _steps(sources: Sequence[Source], settings: CorpusSettings, root: Path, seed: int) -> list[Step]:
     """What is done to each document, in order."""
     read = Read(tuple(sources), wanted_languages(settings.languages))
     licence = Licence(policy(settings))
     sign = Sign(settings.near_duplicates)
-    return [read, decode, licence, redaction(settings), annotate, decide, sign, Draw(seed)]
+    filters = _filters(settings, root)
+    return [read, decode, licence, strip, redaction(settings), *filters, sign, Draw(seed)]
+
+
+def _filters(settings: CorpusSettings, root: Path) -> list[Step]:
+    """What measures each document, and what drops it for what was measured. Raises UserError for a bad profile."""
+    profile = load_profile(settings.profile, root)
+    parsed = (parsable() if settings.parse else profile.parsed) & wanted_languages(settings.languages)
+    require_parsers(parsed)
+    return [Annotate(parsed), Decide(profile)]
 
 
 def _read(work: Work, engine: LocalEngine, selection: Selection, steps: Sequence[Step]) -> list[Dropped]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from repotune.core.artefact import digest
 from repotune.core.errors import UserError
 from repotune.corpus.exclusion import BUILT_IN
-from repotune.corpus.profile import MAX_BYTES
+from repotune.corpus.profiles import MAX_BYTES
 from repotune.corpus.reading import text_of
 
 MOST_BYTES = 8_000_000

@@ -8,11 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from repotune.corpus.profile import RULES
 from repotune.corpus.rows import Dropped
 
-# The stages in order, and the rules by which files leave at each.
-_STAGES: tuple[tuple[str, frozenset[str]], ...] = (
+# The stages in order, and the rules by which files leave at each; None is for all rules that no other stage has.
+_STAGES: tuple[tuple[str, frozenset[str] | None], ...] = (
     (
         "selected",
         frozenset({"excluded", "language", "file_size", "symbolic_link", "submodule", "special_file", "path_encoding"}),
@@ -20,7 +19,7 @@ _STAGES: tuple[tuple[str, frozenset[str]], ...] = (
     ("readable", frozenset({"unreadable", "binary", "encoding", "empty"})),
     ("licensed", frozenset({"licence"})),
     ("private", frozenset({"secret", "personal_data"})),
-    ("in the profile", frozenset(rule.name for rule in RULES)),
+    ("in the profile", None),
     ("distinct", frozenset({"exact_duplicate"})),
     ("not alike", frozenset({"near_duplicate"})),
 )
@@ -33,7 +32,9 @@ def summarise(found: int, found_bytes: int, dropped: Sequence[Dropped], kept: pa
     for row in dropped:
         sizes[row.rule] += row.size
     funnel = [{"stage": "found", "files": found, "bytes": found_bytes}]
-    for stage, rules in _STAGES:
+    profile = files.keys() - frozenset[str]().union(*(rules for _, rules in _STAGES if rules))
+    for stage, named in _STAGES:
+        rules = profile if named is None else named
         found -= sum(files[rule] for rule in rules)
         found_bytes -= sum(sizes[rule] for rule in rules)
         funnel.append({"stage": stage, "files": found, "bytes": found_bytes})

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from repotune.corpus.privacy import COUNTS
 from repotune.corpus.rows import with_columns
-from repotune.corpus.signals import SIGNALS
+from repotune.corpus.signals.annotate import SIGNALS
 from repotune.corpus.split import SPLITS
 
 KEPT = pa.schema(

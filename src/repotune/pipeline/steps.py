@@ -37,21 +37,26 @@ def until(steps: Sequence[Step], name: str) -> list[Step]:
 
 def _corpus(project: Project) -> Step:
     from repotune.corpus.exclusion import Exclusion
+    from repotune.corpus.profiles import load_profile
     from repotune.corpus.sources import state_of
 
-    settings = project.config.corpus
+    settings, root = project.config.corpus, project.path.absolute().parent
 
     def run(work: Work) -> None:
         from repotune.corpus.build import build_corpus
 
-        build_corpus(work, project.repositories, settings, workers=available_cores())
+        build_corpus(work, project.repositories, settings, workers=available_cores(), root=root)
 
     # Where a repository lies does not matter to what is in it: its state is its fingerprint.
     return Step(
         name="corpus",
         title="Corpus: collect, filter, deduplicate, split",
         run=run,
-        settings={**_plain(settings), "repositories": state_of(project.repositories, Exclusion(settings.exclude))},
+        settings={
+            **_plain(settings),
+            "profile": load_profile(settings.profile, root).as_settings(),
+            "repositories": state_of(project.repositories, Exclusion(settings.exclude)),
+        },
     )
 
 
