@@ -106,9 +106,7 @@ def state_of_benchmarks(settings: CorpusSettings, root: Path = Path()) -> str:
     return digest([file_digest(path) for path in benchmark_files(find_benchmarks(settings.contamination, root))])
 
 
-def found_items(
-    settings: CorpusSettings, dropped: Iterable[Dropped], root: Path = Path()
-) -> dict[str, dict[str, Any]]:
+def found_items(settings: CorpusSettings, dropped: Iterable[Dropped], root: Path = Path()) -> dict[str, dict[str, Any]]:
     """By benchmark: how many items were looked for, which were found, and in how many files (all of them dropped)."""
     paths = tuple(find_benchmarks(settings.contamination, root))
     told = [json.loads(row.value) for row in dropped if row.rule == _RULE]

@@ -67,11 +67,9 @@ _TOLD = re.compile(
 )
 _FICTIONAL = re.compile(rb"555\D?01\d\d|555\D?1212")
 
-_WORD = rb"(?:[A-Z][\w'\x80-\xff-]+|[A-Z]\.|[\xc3-\xcf][\x80-\xbf][\w\x80-\xff-]+)"
-_PERSON = rb"(?P<name>%b(?:[ \t]+(?:(?:van|von|de|der|den|la|le|da|di|dos|bin|ibn|el|al)[ \t]+)?%b){1,3})" % (
-    _WORD,
-    _WORD,
-)
+_WORD = rb"(?:[A-Z](?:[\w\x80-\xff-]+(?:'[\w-]+)?|'[\w-]+|\.)|[\xc3-\xcf][\x80-\xbf][\w\x80-\xff-]+)"
+_PARTICLES = rb"(?:(?:van|von|zu|de|der|den|la|le|da|di|dos|bin|ibn|el|al)[ \t]+){0,2}"
+_PERSON = rb"(?P<name>%b(?:[ \t]+%b%b){1,3})" % (_WORD, _PARTICLES, _WORD)
 _YEARS = rb"(?:[ \t]*(?:\(c\)|\xc2\xa9|\d{4}|[-,]|present|by|of))*[ \t]*"
 _NOTICE = re.compile(rb"(?i:opyright)(?i:%b)%b" % (_YEARS, _PERSON))
 _TAG = re.compile(
@@ -121,6 +119,8 @@ def _emails(data: bytes) -> Iterator[Span]:
 
 def _is_personal(data: bytes, start: int, local: bytes, domain: bytes, top: bytes) -> bool:
     """Whether `local`@`domain` is somebody's address and not an example, a role, code or a place to clone from."""
+    if not (top.islower() or top.isupper()):
+        return False
     top = top.lower()
     if (top not in _TOPS and len(top) != 2) or local.lower() in _ROLES or _EXAMPLES.fullmatch(domain):
         return False

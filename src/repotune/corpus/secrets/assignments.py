@@ -53,8 +53,8 @@ def assigned(data: bytes, start: int, end: int, language: str, password: bool) -
     match = _ASSIGNED.match(data, end, limit) or _FOLLOWED.match(data, end, limit) or _ELEMENT.match(data, end, limit)
     if match is None:
         match = _PASSED.match(data, end, limit)
-        if match is not None and not _has_digit_or_sign(match["value"]):
-            return
+        if match is not None and not any(48 <= byte <= 57 for byte in match["value"]):
+            return  # of calls, most are given the name of a field or a message
     if match is None and language in _BARE:
         match = _PLAIN.match(data, end, limit)
     if match is None and _STRING_BEFORE.search(data, max(0, start - 24), start):

@@ -64,7 +64,7 @@ def _is_basic(value: bytes) -> bool:
         plain = base64.b64decode(value + b"=" * (-len(value) % 4), validate=True)
     except (binascii.Error, ValueError):
         return False
-    return b":" in plain and plain.isascii() and plain.decode().isprintable()
+    return len(plain.partition(b":")[2]) >= 4 and plain.isascii() and plain.decode().isprintable()
 
 
 def _rule(

@@ -109,18 +109,16 @@ def is_key(value: bytes) -> bool:
 def is_random(value: bytes) -> bool:
     """Whether `value`, of which nothing is known but its characters, was drawn at random.
 
-    Words in any spelling change between small letters, capitals and digits seldom: once in four to ten characters.
-    Random base64 does two times in three, hexadecimal nearly every second time.
+    Words in any spelling change between small letters, capitals and digits seldom: once in four to ten characters, a
+    capital before a small letter aside. Random base64 and hexadecimal do nearly every second time.
     """
     if is_placeholder(value) or is_uuid(value):
         return False
-    switches = _switches(value) / len(value)
-    if _HEX.fullmatch(value):
-        return entropy(value) > 3.0 and switches > 0.25 and not value.isdigit()
-    return entropy(value) > 3.9 and switches > 0.3 and not value.isdigit()
+    mixed = not value.isalpha() and not value.isdigit() and _switches(value) > 0.25 * len(value)
+    return mixed and entropy(value) > (3.0 if _HEX.fullmatch(value) else 3.9)
 
 
 def _switches(value: bytes) -> int:
-    """How many neighbours in `value`, signs aside, are of different classes: small, capital, digit."""
+    """How many neighbours in `value`, signs aside, are of different classes, but for a capital and a small letter."""
     classes = value.translate(_CLASS, _SIGNS)
-    return sum(a != b for a, b in pairwise(classes))
+    return sum(pair[0] != pair[1] and pair != (ord("A"), ord("a")) for pair in pairwise(classes))
