@@ -185,7 +185,11 @@ def run(folder: Path | None, *arguments: str, stdin: bytes = b"") -> bytes:
 def _log(place: Place, commit: str, *options: str) -> Iterator[tuple[bytes, bytes]]:
     """(header, path) of each change under the place, newest commit first; the format puts \\x01 before the header."""
     within = ["--", place.prefix] if place.prefix else []
-    command = _command(place.git_folder, ["log", "-z", "--name-only", "--no-renames", *options, commit, *within])
+    # The log is asked of the git folder, from where .mailmap is not seen.
+    mailmap = ["-c", f"mailmap.blob={commit}:.mailmap"]
+    command = _command(
+        place.git_folder, [*mailmap, "log", "-z", "--name-only", "--no-renames", *options, commit, *within]
+    )
     start, header = len(os.fsencode(place.prefix)), b""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()) as process:
         try:

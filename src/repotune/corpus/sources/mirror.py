@@ -14,8 +14,6 @@ from pathlib import Path
 from repotune.core.errors import UserError
 from repotune.corpus.sources import git
 
-_FETCHED = "refs/repotune/fetched"
-
 
 def update_mirror(url: str, reference: str, mirrors: Path) -> tuple[git.Place, str]:
     """The mirror of `url` under `mirrors`, and the commit of `reference` there ("" for what is checked out).
@@ -23,7 +21,7 @@ def update_mirror(url: str, reference: str, mirrors: Path) -> tuple[git.Place, s
     Nothing is fetched when the commit is here. Raises UserError with git's reason.
     """
     remote_name, commit = git.remote_reference(url, reference)
-    folder = mirrors / hashlib.sha256(url.encode()).hexdigest()[:16]
+    folder = mirrors / _digest(url)
     if (folder / "HEAD").is_file():
         try:
             return git.Place(folder, ""), _fetch(folder, remote_name, commit)
@@ -36,10 +34,12 @@ def update_mirror(url: str, reference: str, mirrors: Path) -> tuple[git.Place, s
 
 def _fetch(folder: Path, remote_name: str, commit: str) -> str:
     """Brings the commit and its blobs into the mirror, if they are not there. Returns the commit."""
-    if git.commit_of(folder, commit) is None:
+    # Asked for a commit that it lacks, a partial clone would fetch all of the history again; our own ref never is.
+    kept = f"refs/repotune/{_digest(remote_name)}"
+    if git.commit_of(folder, kept) != commit:
         options = ["--quiet", "--no-tags", "--filter=blob:none", "--no-auto-maintenance"]
-        git.run(folder, "fetch", *options, "--", "origin", f"+{remote_name}:{_FETCHED}")
-        found = git.commit_of(folder, _FETCHED)
+        git.run(folder, "fetch", *options, "--", "origin", f"+{remote_name}:{kept}")
+        found = git.commit_of(folder, kept)
         if found is None:
             raise UserError(f"{remote_name} is no commit there.", "name a branch, a tag or a commit")
         commit = found
@@ -51,3 +51,7 @@ def _fetch(folder: Path, remote_name: str, commit: str) -> str:
         wanted = b"".join(blob + b"\n" for blob in missing)
         git.run(folder, "-c", "fetch.negotiationAlgorithm=noop", "fetch", *options, "--stdin", "origin", stdin=wanted)
     return commit
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
