@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,25 @@ def test_init_never_overwrites(code: Path, here: Path, capsys: pytest.CaptureFix
 
 def test_init_refuses_what_is_not_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "nowhere"]) == 2
-    assert "There is no folder nowhere." in capsys.readouterr().err
+    assert "There is no repository nowhere." in capsys.readouterr().err
     assert not (here / "repotune.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), [("tool-1.0.tar", "tool-1.0"), ("code.jsonl", "code"), ("My Code#v1", None)]
+)
+def test_init_takes_every_kind_of_source(
+    name: str, model: str | None, code: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tarfile.open(here / "tool-1.0.tar", "w") as archive:
+        archive.add(code, "tool-1.0")
+    (here / "code.jsonl").write_text('{"content": "x = 1"}\n')
+    assert main(["init", name]) == (0 if model else 2)  # a plain folder has no revisions
+    if model:
+        config = load_config(here / "repotune.toml")
+        assert (config.project.name, config.project.repositories) == (model, (str(here / name),))
+    else:
+        assert "names a revision" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["plan"], ["run"], ["status"], ["serve"], ["corpus", "why", "x.py"], ["train"]])

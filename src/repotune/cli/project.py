@@ -13,6 +13,7 @@ from repotune.core.console import Console, duration, size, write_data
 from repotune.core.errors import UserError
 from repotune.core.flow import Standing, discard_unfinished, locked, run_flow, survey
 from repotune.corpus.sources import is_url
+from repotune.corpus.sources.recognition import name_of, recognise
 from repotune.pipeline.project import Project, locate, open_project
 from repotune.pipeline.steps import build_steps, until
 
@@ -49,8 +50,8 @@ def init(arguments: argparse.Namespace) -> int:
     if path.exists():
         raise UserError(f"{path} is there already.", f"edit it, or choose another place: --config OTHER/{path.name}")
     for repository in arguments.repositories:
-        if not is_url(repository) and not Path(repository).expanduser().is_dir():
-            raise UserError(f"There is no folder {repository}.", "give a folder, a git repository or its URL")
+        if not is_url(repository):  # what lies elsewhere is asked for when it is needed
+            recognise(repository)
     root = Path.cwd()
     repositories = [locate(repository, root) for repository in arguments.repositories]
     text = _TEMPLATE.format(
@@ -193,5 +194,5 @@ def _say_end(project: Project) -> None:
 
 def _name_of(repository: str) -> str:
     """A model's name from a repository's: its last part, reduced to what a name may hold."""
-    last = re.split(r"[/:]", repository.rstrip("/"))[-1].removesuffix(".git")
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-._") or "model"
+    plain = repository if Path(repository).exists() else repository.rpartition("#")[0] or repository
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name_of(plain)).strip("-._") or "model"
