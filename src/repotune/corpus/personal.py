@@ -41,7 +41,7 @@ _GENERIC = (
     " website work works world zone"
 )
 _TOPS = frozenset(_GENERIC.encode().split())
-_NAMES_IN_CODE = "cc co id in io is js md me ml mm name no page pl pr pt py rs sh so st tf to ts"
+_NAMES_IN_CODE = "cc id in is js md mm name no page pl py rs sh so st to ts"
 _CODE_LIKE = frozenset(_NAMES_IN_CODE.encode().split())
 
 _OCTET = rb"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"

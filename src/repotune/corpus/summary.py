@@ -20,6 +20,7 @@ _STAGES: tuple[tuple[str, frozenset[str] | None], ...] = (
     ("licensed", frozenset({"licence"})),
     ("private", frozenset({"secret", "personal_data"})),
     ("in the profile", None),
+    ("unseen by benchmarks", frozenset({"contamination"})),
     ("distinct", frozenset({"exact_duplicate"})),
     ("not alike", frozenset({"near_duplicate"})),
 )
