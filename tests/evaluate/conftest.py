@@ -51,6 +51,7 @@ def write_corpus(folder: Path, splits: dict[str, list[HeldOut]]) -> None:
     folder.mkdir(parents=True)
     for split, files in splits.items():
         table = {name: pa.array([getattr(file, name) for file in files], pa.string()) for name in COLUMNS}
+        table["weight"] = pa.array([1.0] * len(files), pa.float64())
         pq.write_table(pa.table(table), folder / f"{split}-00000.parquet")
 
 

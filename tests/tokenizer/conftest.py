@@ -36,8 +36,10 @@ def write_corpus(folder: Path, splits: Mapping[str, Sequence[Document]]) -> Path
     for split in ("train", "validation", "test"):
         columns = list(zip(*splits.get(split, ()), strict=True)) or [(), (), ()]
         names = ("text", "path", "language")
-        table = pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
-        pq.write_table(table, folder / f"{split}-00000.parquet")
+        table = {name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)}
+        count = len(columns[0])
+        table |= {"repository": pa.array(["api"] * count, pa.string()), "weight": pa.array([1.0] * count, pa.float64())}
+        pq.write_table(pa.table(table), folder / f"{split}-00000.parquet")
     return folder
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ _FILES = {
     "validation": ("colorsys.py",),
     "test": ("contextvars.py",),
 }
+_ONE_OF_EACH = {"language": "Python", "repository": "library"}
 
 
 @pytest.fixture(scope="session")
@@ -54,14 +55,14 @@ def store(inputs: dict[str, Path]) -> TokenStore:
 
 
 @pytest.fixture
-def stored(tmp_path: Path, inputs: dict[str, Path]) -> Callable[[list[str]], TokenStore]:
-    """Documents of one's own, encoded by the same tokenizer."""
+def stored(tmp_path: Path, inputs: dict[str, Path]) -> Callable[..., TokenStore]:
+    """Documents of one's own, encoded by the same tokenizer, and their weights where they have any."""
 
-    def store_texts(texts: list[str]) -> TokenStore:
+    def store_texts(texts: list[str], weights: Sequence[float] | None = None) -> TokenStore:
         folders = {"corpus": tmp_path / "corpus", "tokenizer": inputs["tokenizer"]}
-        folders["corpus"].mkdir()
+        folders["corpus"].mkdir(exist_ok=True)
         for split in _FILES:
-            _write_split(folders["corpus"], split, texts, ["lib/own.py"] * len(texts))
+            _write_split(folders["corpus"], split, texts, ["lib/own.py"] * len(texts), weights)
         build_tokens(Work(tmp_path, folders, Console(quiet=True), seed=1))
         return TokenStore(tmp_path, "train")
 
@@ -73,6 +74,10 @@ def small_model() -> ModelConfig:
     return ModelConfig(vocabulary=VOCABULARY, width=32, layers=2, heads=4, kv_heads=2, hidden=64, context=64)
 
 
-def _write_split(corpus: Path, split: str, texts: list[str], paths: list[str]) -> None:
+def _write_split(
+    corpus: Path, split: str, texts: list[str], paths: list[str], weights: Sequence[float] | None = None
+) -> None:
     columns = {"text": pa.array(texts, pa.string()), "path": pa.array(paths, pa.string())}
+    columns |= {name: pa.array([value] * len(texts), pa.string()) for name, value in _ONE_OF_EACH.items()}
+    columns["weight"] = pa.array(weights or [1.0] * len(texts), pa.float64())
     pq.write_table(pa.table(columns), corpus / f"{split}-00000.parquet")

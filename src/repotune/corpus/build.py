@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from repotune.core.artefact import write_atomically
@@ -17,14 +19,16 @@ from repotune.core.config import CorpusSettings
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.corpus import rows
-from repotune.corpus.contamination import decontamination, found_items
 from repotune.corpus.duplicates import Sign, exact_duplicates, near_duplicates
 from repotune.corpus.engines.local import LocalEngine, Step
+from repotune.corpus.examples import drop_worst, learn_quality, weigh
 from repotune.corpus.languages import wanted_languages
 from repotune.corpus.licences.policy import policy
 from repotune.corpus.licences.step import Licence
+from repotune.corpus.mixture import Mix, check_names
 from repotune.corpus.privacy import redaction
 from repotune.corpus.profiles import Decide, load_profile
+from repotune.corpus.quality import Score
 from repotune.corpus.reading import Read, decode
 from repotune.corpus.rows import Dropped
 from repotune.corpus.selection import Selection, select
@@ -42,47 +46,55 @@ def build_corpus(
 ) -> None:
     """Writes the corpus of `repositories` into `work.folder`. The bytes do not depend on `workers`.
 
-    A relative path of a profile counts from `root`.
-
+    Relative paths of a profile and of examples (`corpus.quality`, `corpus.importance`) count from `root`.
     Raises UserError for a repository that cannot be read, a setting that means nothing here, and for fewer than
     three files left.
     """
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=work.folder) as name:
         scratch = Path(name)
         sources = open_sources(repositories, scratch / "clones")
+        check_names(settings.mixture, {source.name for source in sources})
+        score = learn_quality(work, settings, root)
         selection = select(sources, settings, work.console)
         engine = LocalEngine(workers, scratch)
-        dropped = selection.dropped + _read(work, engine, selection, _steps(sources, settings, root, work.seed))
+        dropped = selection.dropped + _read(work, engine, selection, _steps(sources, settings, root, work.seed, score))
         kept = selection.found - len(dropped)
-        repeated = _duplicates(work, engine, settings.near_duplicates) if kept else {}
-        dropped += repeated.values()
-        kept -= len(repeated)
+        left_out = _duplicates(work, engine, settings.near_duplicates) if kept else {}
+        if settings.quality.keep is not None:
+            left_out |= drop_worst(_kept(engine, left_out), settings.quality.keep)
+        kept -= len(left_out)
         if kept < LEAST_FILES:
-            raise _too_few(kept, dropped)
-        splits = assign(engine, repeated, kept, settings.validation_share, settings.test_share)
-        written = write_splits(work.folder, engine.documents(), splits)
+            raise _too_few(kept, [*dropped, *left_out.values()])
+        splits = assign(engine, left_out, kept, settings.validation_share, settings.test_share)
+        unimportant, weights = weigh(work, engine.documents, splits, settings, root)
+        splits = {document: split for document, split in splits.items() if document not in unimportant}
+        dropped += (left_out | unimportant).values()
+        written = write_splits(work.folder, engine.documents(), splits, weights)
     pq.write_table(rows.table(dropped), work.folder / "dropped.parquet", compression="zstd")
     summary = summarise(selection.found, selection.found_bytes, dropped, written)
-    summary["contamination"] = found_items(settings, dropped, root)
     write_atomically(work.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-    work.console.say(f"  {kept} of {selection.found} files are kept; {top_reasons(dropped)}")
+    work.console.say(f"  {len(splits)} of {selection.found} files are kept; {top_reasons(dropped)}")
 
 
-def _steps(sources: Sequence[Source], settings: CorpusSettings, root: Path, seed: int) -> list[Step]:
+def _steps(
+    sources: Sequence[Source], settings: CorpusSettings, root: Path, seed: int, score: Score | None
+) -> list[Step]:
     """What is done to each document, in order."""
     read = Read(tuple(sources), wanted_languages(settings.languages))
     licence = Licence(policy(settings))
     sign = Sign(settings.near_duplicates)
+    quality = [] if score is None else [score]
+    mix = Mix(settings.mixture)
     filters = _filters(settings, root)
-    return [read, decode, licence, strip, redaction(settings), *filters, sign, Draw(seed)]
+    return [read, decode, licence, strip, redaction(settings), *filters, *quality, mix, sign, Draw(seed)]
 
 
 def _filters(settings: CorpusSettings, root: Path) -> list[Step]:
-    """What measures each document and drops it for that, or for what it holds. Raises UserError for bad settings."""
+    """What measures each document, and what drops it for what was measured. Raises UserError for a bad profile."""
     profile = load_profile(settings.profile, root)
     parsed = (parsable() if settings.parse else profile.parsed) & wanted_languages(settings.languages)
     require_parsers(parsed)
-    return [Annotate(parsed), Decide(profile), *decontamination(settings, root)]
+    return [Annotate(parsed), Decide(profile)]
 
 
 def _read(work: Work, engine: LocalEngine, selection: Selection, steps: Sequence[Step]) -> list[Dropped]:
@@ -110,6 +122,12 @@ def _duplicates(work: Work, engine: LocalEngine, threshold: float) -> dict[int, 
         row = about[document]
         found[document] = Dropped(row["repository"], row["path"], rule, value, limit, row["size"])
     return found
+
+
+def _kept(engine: LocalEngine, left_out: Collection[int]) -> pa.Table:
+    """What is told of the documents but for those left out."""
+    rows = engine.query("SELECT document, repository, path, size, quality FROM documents ORDER BY document")
+    return rows.filter(pc.invert(pc.is_in(rows["document"], value_set=pa.array(left_out, pa.int64()))))
 
 
 def _too_few(kept: int, dropped: Sequence[Dropped]) -> UserError:

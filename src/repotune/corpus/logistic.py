@@ -40,7 +40,8 @@ class Rows:
 
     def transposed_times(self, values: Floats) -> Floats:
         """The product of the transpose with a vector over the rows, (columns,)."""
-        return np.bincount(self.features, weights=(values * self.scale).take(self._row), minlength=self.columns)
+        by_feature = (values * self.scale).take(self._row)
+        return np.bincount(self.features, weights=by_feature, minlength=self.columns).astype(np.float64, copy=False)
 
     def take(self, rows: npt.NDArray[np.intp]) -> Rows:
         """The matrix of these rows alone."""

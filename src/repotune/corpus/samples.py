@@ -13,13 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repotune.core.artefact import digest
+from repotune.core.config import CorpusSettings
 from repotune.core.errors import UserError
 from repotune.corpus.exclusion import BUILT_IN
-from repotune.corpus.profiles import MAX_BYTES
 from repotune.corpus.reading import text_of
 
 MOST_BYTES = 8_000_000
 """More of an example teaches no more: weights are fitted in seconds, and 8 MB hold every word that is common."""
+
+_MOST_FILE_BYTES = 1_000_000  # what no document is longer than teaches nothing about documents
+
+
+def named_samples(settings: CorpusSettings, root: Path) -> dict[str, Samples]:
+    """The examples that a project names, by the key that names them."""
+    named = {
+        "corpus.quality.good": settings.quality.good,
+        "corpus.quality.bad": settings.quality.bad,
+        "corpus.importance.target": settings.importance.target,
+    }
+    return {key: Samples(key, entries, root) for key, entries in named.items() if entries}
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,6 @@ def _walk(place: Path) -> Iterator[Path]:
 def _read(path: Path, key: str) -> str:
     """The text of a file, empty where it is none or larger than what a corpus takes."""
     try:
-        return text_of(path.read_bytes())[0] if path.stat().st_size <= MAX_BYTES else ""
+        return text_of(path.read_bytes())[0] if path.stat().st_size <= _MOST_FILE_BYTES else ""
     except OSError as error:
         raise UserError(f"{key}: {path} cannot be read: {error.strerror or error}.") from error

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from repotune.corpus.examples import MEASURED, Weights
 from repotune.corpus.privacy import COUNTS
 from repotune.corpus.rows import with_columns
 from repotune.corpus.signals.annotate import SIGNALS
@@ -27,14 +28,17 @@ KEPT = pa.schema(
         ("size", pa.int64()),
         ("committed", pa.string()),
         ("replaced", COUNTS),
-        ("signals", pa.struct([*SIGNALS, ("tokens", pa.int64())])),
+        ("weight", pa.float64()),
+        ("signals", pa.struct([*SIGNALS, ("tokens", pa.int64()), *MEASURED.items()])),
     ]
 )
 _TOLD = ["language", "licence", "size", "replaced"]
 _ROW_GROUP_BYTES = 16_000_000
 
 
-def write_splits(folder: Path, documents: Iterator[pa.RecordBatch], splits: Mapping[int, str]) -> pa.Table:
+def write_splits(
+    folder: Path, documents: Iterator[pa.RecordBatch], splits: Mapping[int, str], weights: Weights
+) -> pa.Table:
     """Writes the rows of `documents` that have a split, in order. Returns their split, language, licence and size."""
     told = []
     with ExitStack() as stack:
@@ -43,7 +47,7 @@ def write_splits(folder: Path, documents: Iterator[pa.RecordBatch], splits: Mapp
             assigned = pa.array(
                 [splits.get(document) for document in batch.column("document").to_pylist()], pa.string()
             )
-            batch = _finished(batch)
+            batch = _finished(weights.apply(batch, assigned))
             for split, writer in writers.items():
                 writer.add(batch.filter(pc.equal(assigned, split)))
             told.append(with_columns(batch.select(_TOLD), split=assigned).filter(pc.is_valid(assigned)))
@@ -54,7 +58,8 @@ def _finished(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The columns of KEPT; `size` is that of the text, which may differ from the file's."""
     signals = batch.column("signals")
     fields = [signals.field(name) for name in signals.type.names]
-    struct = pa.StructArray.from_arrays([*fields, batch.column("tokens")], fields=list(KEPT.field("signals").type))
+    fields += [batch.column(name) for name in ("tokens", *MEASURED)]
+    struct = pa.StructArray.from_arrays(fields, fields=list(KEPT.field("signals").type))
     sizes = pc.cast(pc.binary_length(batch.column("text")), pa.int64())
     return with_columns(batch, signals=struct, size=sizes).select(KEPT.names)
 

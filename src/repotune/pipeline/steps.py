@@ -38,6 +38,7 @@ def until(steps: Sequence[Step], name: str) -> list[Step]:
 def _corpus(project: Project) -> Step:
     from repotune.corpus.exclusion import Exclusion
     from repotune.corpus.profiles import load_profile
+    from repotune.corpus.samples import named_samples
     from repotune.corpus.sources import state_of
 
     settings, root = project.config.corpus, project.path.absolute().parent
@@ -56,6 +57,7 @@ def _corpus(project: Project) -> Step:
             **_plain(settings),
             "profile": load_profile(settings.profile, root).as_settings(),
             "repositories": state_of(project.repositories, Exclusion(settings.exclude)),
+            "examples": {key: samples.state() for key, samples in named_samples(settings, root).items()},
         },
     )
 

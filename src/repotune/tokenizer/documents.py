@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,8 +21,8 @@ def count_documents(corpus: Path, split: str) -> int:
         return int(file.metadata.num_rows)
 
 
-def read_columns(corpus: Path, split: str, *names: str) -> Iterator[tuple[list[str], ...]]:
-    """Batches of a split: one list of strings a column of `names`. Raises UserError where the file is damaged."""
+def read_columns(corpus: Path, split: str, *names: str) -> Iterator[tuple[list[Any], ...]]:
+    """Batches of a split: one list a column of `names`. Raises UserError where the file is damaged."""
     with _open(corpus, split) as file:
         try:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(names)):
