@@ -19,6 +19,7 @@ from repotune.core.config import CorpusSettings
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.corpus import rows
+from repotune.corpus.contamination import decontamination, found_items
 from repotune.corpus.duplicates import Sign, exact_duplicates, near_duplicates
 from repotune.corpus.engines.local import LocalEngine, Step
 from repotune.corpus.examples import drop_worst, learn_quality, weigh
@@ -72,6 +73,7 @@ def build_corpus(
         written = write_splits(work.folder, engine.documents(), splits, weights)
     pq.write_table(rows.table(dropped), work.folder / "dropped.parquet", compression="zstd")
     summary = summarise(selection.found, selection.found_bytes, dropped, written)
+    summary["contamination"] = found_items(settings, dropped, root)
     write_atomically(work.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     work.console.say(f"  {len(splits)} of {selection.found} files are kept; {top_reasons(dropped)}")
 
@@ -90,11 +92,11 @@ def _steps(
 
 
 def _filters(settings: CorpusSettings, root: Path) -> list[Step]:
-    """What measures each document, and what drops it for what was measured. Raises UserError for a bad profile."""
+    """What measures each document and drops it for that, or for what it holds. Raises UserError for bad settings."""
     profile = load_profile(settings.profile, root)
     parsed = (parsable() if settings.parse else profile.parsed) & wanted_languages(settings.languages)
     require_parsers(parsed)
-    return [Annotate(parsed), Decide(profile)]
+    return [Annotate(parsed), Decide(profile), *decontamination(settings, root)]
 
 
 def _read(work: Work, engine: LocalEngine, selection: Selection, steps: Sequence[Step]) -> list[Dropped]:
