@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import bz2
+import datetime
 import gzip
+import io
 import json
 import pickle
 
@@ -15,6 +17,8 @@ from repotune.core.errors import UserError
 from repotune.corpus.exclusion import Exclusion
 from repotune.corpus.rows import Dropped, Listed
 from repotune.corpus.sources import open_sources, state_of
+from repotune.corpus.sources.columnar import Parquet
+from repotune.corpus.sources.columns import listed
 from repotune.corpus.sources.jsonlines import JsonLines
 
 STACK_1 = {
@@ -146,6 +150,41 @@ def test_a_parquet_file_that_cannot_be_read_is_refused_by_its_name(damage, tmp_p
         for source in open_sources([str(path)], tmp_path / "scratch"):
             list(source.listing(Exclusion(())))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("stated", "date"),
+    [
+        ("2023-05-01T02:00:00+02:00", "2023-05-01T00:00:00Z"),
+        ("2023-05-01T00:00:00Z", "2023-05-01T00:00:00Z"),
+        (datetime.datetime(2023, 5, 1), "2023-05-01T00:00:00Z"),
+        ("last spring", ""),
+        (5, ""),
+        (None, ""),
+    ],
+)
+def test_a_commits_time_is_a_date_in_utc_or_none(stated, date):
+    assert listed({"committer_date": stated}, "x", "x/1", 1, "").committed == date
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_no_damage_crashes_parquet(tmp_path, data):
+    whole = io.BytesIO()
+    pq.write_table(pa.table({"content": ["x" * 50, "y", None], "path": ["a", "b", "c"]}), whole, compression="snappy")
+    changed = bytearray(whole.getvalue())
+    for place, value in data.draw(
+        st.lists(st.tuples(st.integers(0, len(changed) - 1), st.integers(0, 255)), max_size=6)
+    ):
+        changed[place] = value
+    path = tmp_path / "any.parquet"
+    path.write_bytes(changed)
+    try:
+        source = Parquet("any", str(path), "any")
+        files = [row for row in source.listing(Exclusion(())) if isinstance(row, Listed)]
+    except UserError:
+        return
+    assert all(isinstance(content, bytes | str) for content in source.read(files))
 
 
 JSON = st.recursive(

@@ -86,7 +86,7 @@ class Zip:
 
     def read(self, files: Sequence[Listed]) -> list[bytes | str]:
         """Member by member; never more bytes than the directory promises."""
-        archive = _open_zip(self.path)
+        archive = _open_zip(self.path, self.path.stat().st_mtime_ns)
         contents: list[bytes | str] = []
         for file in files:
             try:
@@ -100,8 +100,8 @@ class Zip:
 
 
 @lru_cache(maxsize=4)
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    """Kept open: a large directory takes longer to read than a batch of members."""
+def _open_zip(path: Path, changed: int) -> zipfile.ZipFile:
+    """Kept open until it changes: a large directory takes longer to read than a batch of members."""
     return zipfile.ZipFile(path)
 
 

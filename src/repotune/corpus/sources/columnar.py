@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from repotune.corpus.rows import Dropped, Listed
 from repotune.corpus.sources.columns import ABOUT, CONTENT, listed
 from repotune.corpus.sources.remote import is_remote, open_remote
 
+_DAMAGED = (pa.ArrowException, OSError, ValueError, StopIteration)
 _ROWS = 512  # held decoded at a time: a row group may be all of a file
 
 
@@ -52,15 +54,18 @@ class Parquet:
 
     def read(self, files: Sequence[Listed]) -> list[bytes | str]:
         """Forwards through the row groups; rows in the order of the listing are each decoded once."""
-        cursor = _open_cursor(self.place)
         contents: list[bytes | str] = []
         for file in files:
             group, row = map(int, file.locator.split(":"))
             try:
-                contents.append(cursor.content(group, row))
-            except (pa.ArrowException, OSError) as error:
+                contents.append(_open_cursor(self.place, self._state()).content(group, row))
+            except _DAMAGED as error:
                 contents.append(f"damaged: {error}")
         return contents
+
+    def _state(self) -> int:
+        """What tells a file from another that has taken its place."""
+        return 0 if is_remote(self.place) else Path(self.place).stat().st_mtime_ns
 
 
 def content_column(file: pq.ParquetFile) -> str | None:
@@ -91,7 +96,8 @@ class _Cursor:
 
 
 @lru_cache(maxsize=2)
-def _open_cursor(place: str) -> _Cursor:
+def _open_cursor(place: str, state: int) -> _Cursor:
+    """Kept open: a batch begins where the one before it ended."""
     return _Cursor(place)
 
 
@@ -100,7 +106,7 @@ def _readable(place: str, title: str) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(open_remote(place) if is_remote(place) else place) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGED as error:
         raise UserError(f"{title} is damaged: {error}.", "fetch or write it again") from error
 
 

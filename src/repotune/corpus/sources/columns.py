@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from repotune.corpus.rows import Listed
@@ -32,7 +33,7 @@ def listed(row: Mapping[str, Any], name: str, place: str, size: int, locator: st
         size=size,
         locator=locator,
         commit=_text(row, _COMMIT),
-        committed=_text(row, _COMMITTED),
+        committed=_date(row),
         language=_text(row, _LANGUAGE),
         licences=_licences(row),
     )
@@ -42,6 +43,16 @@ def _text(row: Mapping[str, Any], names: tuple[str, ...]) -> str:
     """The first of `names` that holds a text; white space around it is not part of it, nor half a character."""
     found = next((value for name in names if isinstance(value := row.get(name), str) and value.strip()), "")
     return found.strip().encode(errors="replace").decode()
+
+
+def _date(row: Mapping[str, Any]) -> str:
+    """The time of the commit as other sources write it, where it is one; one without a zone is UTC."""
+    value = next((value for name in _COMMITTED if (value := row.get(name))), "")
+    try:
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return (time.astimezone(UTC) if time.tzinfo else time).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (TypeError, ValueError, OverflowError):
+        return ""
 
 
 def _licences(row: Mapping[str, Any]) -> tuple[str, ...]:
