@@ -25,7 +25,7 @@ your own code:   repotune init PATH-OR-URL…, then repotune plan, repotune run,
 """
 
 _ROOM_STEPS = {
-    "corpus": "collect, filter and deduplicate the code (corpus why PATH explains a file)",
+    "corpus": "collect, filter and deduplicate the code (corpus why PATH explains a file, corpus remove takes it out)",
     "tokenizer": "train the vocabulary and encode the corpus",
     "train": "train the model",
     "evaluate": "measure the model on held-out files",
@@ -109,8 +109,17 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         room = _command(commands, name, "project:run_room", text)
         room.set_defaults(room=name)
         if name == "corpus":
-            room.add_argument("action", nargs="?", choices=("why",), help="why: say what became of PATH")
+            actions = "why: say what became of PATH; remove: take a path or a repository out, for good"
+            room.add_argument("action", nargs="?", choices=("why", "remove"), help=actions)
             room.add_argument("path", nargs="?", metavar="PATH")
+            room.add_argument(
+                "--search",
+                nargs="+",
+                type=Path,
+                default=[],
+                metavar="FOLDER",
+                help="where remove looks for models too, such as where releases are kept",
+            )
             room.set_defaults(handler="rooms:corpus")
         _with_config(room)
 

@@ -1,29 +1,55 @@
-"""Commands of single rooms: `corpus why`, `serve`, `editor`."""
+"""Commands of single rooms: `corpus why`, `corpus remove`, `serve`, `editor`."""
 
 from __future__ import annotations
 
 import argparse
 
 from repotune.core.artefact import require_artefact
-from repotune.core.console import Console, write_data
+from repotune.core.console import Console, size, write_data
 from repotune.core.errors import UserError
 from repotune.pipeline.project import open_project
 
 
 def corpus(arguments: argparse.Namespace) -> int:
-    """`repotune corpus` builds it; `repotune corpus why PATH` says what became of a file."""
+    """`repotune corpus` builds it; `corpus why PATH` says what became of a file, `corpus remove PATH` takes it out."""
     if arguments.action is None:
         from repotune.cli.project import run_room
 
         return run_room(arguments)
     if arguments.path is None:
-        raise UserError("corpus why needs a path.", "repotune corpus why src/app.py")
+        raise UserError(
+            f"corpus {arguments.action} needs a path.", f"repotune corpus {arguments.action} api/src/app.py"
+        )
+    if arguments.action == "remove":
+        return _remove(arguments)
     from repotune.corpus.why import explain
 
     folder = open_project(arguments.config).workspace / "corpus"
     require_artefact(folder)
     for explanation in explain(folder, arguments.path):
         write_data(str(explanation))
+    return 0
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    """Takes a repository or a path out of the corpus; what has seen it goes to stdout, a line each."""
+    from repotune.corpus.removal import remove
+
+    project, console = open_project(arguments.config), Console()
+    removal = remove(project.workspace, arguments.path, project.opt_out, arguments.search)
+    files = ", ".join(f"{count} of {split}" for split, count in removal.files.items()) or "no file was kept of it"
+    console.say(f"{removal.line} is taken out: {files}; {size(removal.size)} of text")
+    console.say(f"{project.opt_out} leaves it out of the next build too")
+    for copy in removal.copies:
+        console.warn(f"{copy} stays, and holds text of it")
+    if removal.returning:
+        console.warn(
+            f"{len(removal.returning)} files were its duplicates; the next build may keep {removal.returning[0]}"
+        )
+    for model in removal.models:
+        told = "has seen it" if model.seen == "yes" else "may have seen it: what it was made from is not here"
+        write_data(f"{model.folder} ({model.step}) {told}")
+    console.say("next: repotune run builds again what was made from the old corpus")
     return 0
 
 

@@ -77,6 +77,14 @@ class MixtureSettings(Section):
     repositories: dict[str, Weight] = {}
 
 
+class OptOutSettings(Section):
+    """What must not be learnt from: repositories by name, globs over REPOSITORY/PATH, authors by address or name."""
+
+    repositories: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
+
+
 class CorpusSettings(Section):
     """What of the repositories becomes training text."""
 
@@ -87,6 +95,7 @@ class CorpusSettings(Section):
     profile: str = "starcoder2"
     parse: bool = False
     exclude: tuple[str, ...] = ()
+    opt_out: OptOutSettings = OptOutSettings()
     secrets: Literal["replace", "drop", "keep"] = "replace"
     personal_data: Literal["replace", "drop", "keep"] = "replace"
     author_names: Literal["replace", "keep"] = "replace"

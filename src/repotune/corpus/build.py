@@ -43,17 +43,25 @@ from repotune.corpus.writing import write_splits
 
 
 def build_corpus(
-    work: Work, repositories: Sequence[str], settings: CorpusSettings, workers: int, root: Path = Path()
+    work: Work,
+    repositories: Sequence[str],
+    settings: CorpusSettings,
+    workers: int,
+    root: Path = Path(),
+    mirrors: Path | None = None,
 ) -> None:
     """Writes the corpus of `repositories` into `work.folder`. The bytes do not depend on `workers`.
 
     Relative paths of a profile and of examples (`corpus.quality`, `corpus.importance`) count from `root`.
+    Git repositories from elsewhere are kept under `mirrors` for the next build, if it is given.
     Raises UserError for a repository that cannot be read, a setting that means nothing here, and for fewer than
     three files left.
     """
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=work.folder) as name:
         scratch = Path(name)
-        sources = open_sources(repositories, scratch / "clones")
+        sources = open_sources(
+            repositories, scratch / "sources", mirrors=mirrors, authors=bool(settings.opt_out.authors)
+        )
         check_names(settings.mixture, {source.name for source in sources})
         score = learn_quality(work, settings, root)
         selection = select(sources, settings, work.console)

@@ -22,6 +22,7 @@ class Exclusion:
     """
 
     patterns: Sequence[str]
+    key: str = "corpus.exclude"
 
     def reason(self, path: str) -> str | None:
         """The folder name or pattern that leaves out `path` (POSIX, relative to its repository), or None."""
@@ -39,9 +40,7 @@ class Exclusion:
         try:
             return [(pattern, re.compile(_translate(pattern), re.DOTALL)) for pattern in self.patterns]
         except re.error as error:
-            raise UserError(
-                f"corpus.exclude holds a pattern that cannot be read, {error.pattern!r}: {error}."
-            ) from error
+            raise UserError(f"{self.key} holds a pattern that cannot be read, {error.pattern!r}: {error}.") from error
 
 
 def _translate(pattern: str) -> str:

@@ -39,7 +39,7 @@ _BY_LANGUAGE = {language.lower(): language for language in LANGUAGES}
 _BY_NAME = {name: language for language, row in _TABLE.items() for name in row.get("names", ())}
 _BY_EXTENSION = {end: language for language, row in _TABLE.items() for end in row.get("extensions", ())}
 _BY_INTERPRETER = {name: language for language, row in _TABLE.items() for name in row.get("interpreters", ())}
-_BY_MODE: dict[str, str] = _BY_LANGUAGE | {mode: language for language, row in _TABLE.items() for mode in row.get("modes", ())}
+_BY_MODE: dict[str, str] = {mode: language for language, row in _TABLE.items() for mode in row.get("modes", ())}
 _AMBIGUOUS = {
     extension: _Ambiguous(
         tuple((language, re.compile(pattern.encode(), re.MULTILINE)) for language, pattern in row["rules"]),
@@ -137,5 +137,6 @@ def _mode(data: bytes) -> str:
     lines = [*data[:_HEAD].split(b"\n")[:_MODE_LINES], *data[-_HEAD:].split(b"\n")[-_MODE_LINES:]]
     for line in lines:
         if match := _EMACS.search(line) or _VIM.search(line):
-            return _BY_MODE.get(match[1].decode().lower(), "")
+            mode = match[1].decode().lower()
+            return _BY_LANGUAGE.get(mode) or _BY_MODE.get(mode, "")
     return ""

@@ -15,6 +15,7 @@ from repotune.corpus.languages import language_named, language_of_path, possible
 from repotune.corpus.licences.metadata import listed_licences
 from repotune.corpus.licences.repository import RepositoryLicences, licences_of_repository
 from repotune.corpus.notebooks import may_be_notebook
+from repotune.corpus.opt_out import RULE, OptOut
 from repotune.corpus.profiles import MAX_BYTES
 from repotune.corpus.reading import read_listed, text_of
 from repotune.corpus.rows import LISTED, Dropped, Listed
@@ -60,16 +61,22 @@ class Selection:
 def select(given: Sequence[Source], settings: CorpusSettings, console: Console) -> Selection:
     """Lists the sources and keeps what `settings` want. Raises UserError for an unknown language or a bad pattern."""
     selection, exclusion, wanted = Selection(), Exclusion(settings.exclude), wanted_languages(settings.languages)
+    opt_out = OptOut(settings.opt_out)
     by_name = sorted(enumerate(given), key=lambda pair: pair[1].name)
     with console.progress("listing", len(by_name), "repositories") as progress:
         for number, source in by_name:
-            _select_from(source, number, selection, exclusion, wanted)
+            _select_from(source, number, selection, exclusion, opt_out, wanted)
             progress.advance()
     return selection
 
 
 def _select_from(
-    source: Source, number: int, selection: Selection, exclusion: Exclusion, wanted: frozenset[str]
+    source: Source,
+    number: int,
+    selection: Selection,
+    exclusion: Exclusion,
+    opt_out: OptOut,
+    wanted: frozenset[str],
 ) -> None:
     """Adds the files of `source`, the `number`th of those given, to `selection`."""
     listing = sources.list_source(source, exclusion)
@@ -80,6 +87,8 @@ def _select_from(
     for file in listing.files:
         if reason := exclusion.reason(file.path):
             selection.dropped.append(_drop(file, "excluded", reason, "corpus.exclude"))
+        elif line := opt_out.reason(file):
+            selection.dropped.append(_drop(file, RULE, line, ""))
         else:
             allowed.append(file)
     stated = _stated_licences(source, allowed)

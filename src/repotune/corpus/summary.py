@@ -14,7 +14,8 @@ from repotune.corpus.rows import Dropped
 _STAGES: tuple[tuple[str, frozenset[str] | None], ...] = (
     (
         "selected",
-        frozenset({"excluded", "language", "file_size", "symbolic_link", "submodule", "special_file", "path_encoding"}),
+        frozenset({"excluded", "opted_out", "language", "file_size"})
+        | frozenset({"symbolic_link", "submodule", "special_file", "path_encoding"}),
     ),
     ("readable", frozenset({"unreadable", "binary", "encoding", "empty"})),
     ("licensed", frozenset({"licence"})),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repotune.core.config import Config, load_config
+from repotune.corpus.opt_out import OPT_OUT_NAME, merged, read_opt_out
 from repotune.corpus.sources import is_url
 
 
@@ -23,13 +24,18 @@ class Project:
         return self.config.project.name
 
     @property
+    def opt_out(self) -> Path:
+        """The list of what must not be learnt from, beside the configuration; it need not be there."""
+        return self.path.absolute().with_name(OPT_OUT_NAME)
+
+    @property
     def seed(self) -> int:
         return self.config.project.seed
 
 
 def open_project(config_path: Path) -> Project:
-    """Reads a repotune.toml. Relative paths in it count from its own folder."""
-    config = load_config(config_path)
+    """Reads a repotune.toml and the opt-out list beside it. Relative paths in it count from its own folder."""
+    config = _with_opt_out(load_config(config_path), config_path.with_name(OPT_OUT_NAME))
     root = config_path.absolute().parent
     return Project(
         config=config,
@@ -37,6 +43,12 @@ def open_project(config_path: Path) -> Project:
         workspace=root / Path(config.project.workspace).expanduser(),
         repositories=tuple(locate(repository, root) for repository in config.project.repositories),
     )
+
+
+def _with_opt_out(config: Config, path: Path) -> Config:
+    """`config` with what the list at `path` opts out as well."""
+    opt_out = merged(config.corpus.opt_out, read_opt_out(path))
+    return config.model_copy(update={"corpus": config.corpus.model_copy(update={"opt_out": opt_out})})
 
 
 def locate(repository: str, root: Path) -> str:
