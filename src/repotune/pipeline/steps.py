@@ -46,7 +46,8 @@ def _corpus(project: Project) -> Step:
     def run(work: Work) -> None:
         from repotune.corpus.build import build_corpus
 
-        build_corpus(work, project.repositories, settings, workers=available_cores(), root=root)
+        mirrors = project.workspace / "mirrors"  # outlives the step: a later build fetches only what is new
+        build_corpus(work, project.repositories, settings, available_cores(), root, mirrors)
 
     # Where a repository lies does not matter to what is in it: its state is its fingerprint.
     return Step(
