@@ -24,6 +24,7 @@ _STAGES: tuple[tuple[str, frozenset[str] | None], ...] = (
     ("unseen by benchmarks", frozenset({"contamination"})),
     ("distinct", frozenset({"exact_duplicate"})),
     ("not alike", frozenset({"near_duplicate"})),
+    ("chosen by examples", frozenset({"quality", "importance"})),
 )
 
 

@@ -36,10 +36,11 @@ _MEMORY_SHARE = 0.6
 
 @dataclass(frozen=True)
 class Choice:
-    """A decided plan and what it was decided by."""
+    """A decided plan and what it was decided by. `epoch_tokens` are those an epoch sees, repeated by their weights."""
 
     plan: TrainPlan
     unique_tokens: int
+    epoch_tokens: int
     tokens_per_second: float
     measured: bool
 
@@ -67,7 +68,7 @@ def vocabulary_size(corpus_bytes: int) -> int:
     return 32_768
 
 
-def choose(config: Config, vocabulary: int, unique_tokens: int, hardware: Hardware) -> Choice:
+def choose(config: Config, vocabulary: int, unique_tokens: int, epoch_tokens: int, hardware: Hardware) -> Choice:
     """Fills what `config` leaves open. Measures the machine's training throughput where torch is installed."""
     speeds = Speeds(config, hardware)
     memory = hardware.memory_free if speeds.device == "cpu" else hardware.gpus[0].memory
@@ -84,13 +85,23 @@ def choose(config: Config, vocabulary: int, unique_tokens: int, hardware: Hardwa
     batch = config.train.batch_tokens or _batch_tokens(size)
     speed, measured = speeds.of(model, batch)
     plan = _train_plan(config, model, _tokens(config, model, unique_tokens, speed), batch, speeds.device)
-    return Choice(plan, unique_tokens, speed, measured)
+    return Choice(plan, unique_tokens, epoch_tokens, speed, measured)
+
+
+def evenly_repeated(store: TokenStore) -> int:
+    """The tokens that, each seen as often as the others, would be worth as much as those that weights repeat unevenly.
+
+    It is Kish's effective sample size (1965), (Σ w)² / Σ w²: all of them where weights are equal, none of weight 0.
+    """
+    squares = float((store.weights**2 * store.sizes).sum())
+    return max(1, round(store.epoch_tokens**2 / squares)) if squares else 1
 
 
 def build_plan(work: Work, config: Config) -> None:
     """Writes plan.json, what the run follows, and measured.json, what it was decided by."""
     vocabulary = load_codec(work.inputs["tokenizer"]).size
-    choice = choose(config, vocabulary, TokenStore(work.inputs["tokens"], "train").tokens, probe(work.folder))
+    store = TokenStore(work.inputs["tokens"], "train")
+    choice = choose(config, vocabulary, evenly_repeated(store), max(1, round(store.epoch_tokens)), probe(work.folder))
     for line in describe(choice):
         work.console.say(f"  {line}")
     artefact.write_atomically(work.folder / PLAN_NAME, json.dumps(asdict(choice.plan), indent=2) + "\n")
@@ -98,6 +109,7 @@ def build_plan(work: Work, config: Config) -> None:
         "tokens_per_second": round(choice.tokens_per_second),
         "measured": choice.measured,
         "unique_tokens": choice.unique_tokens,
+        "epoch_tokens": choice.epoch_tokens,
         "expected_seconds": round(choice.seconds),
         "expected_memory": round(choice.memory),
     }
@@ -117,8 +129,8 @@ def describe(choice: Choice) -> list[str]:
     return [
         f"model: {model.parameters():,} parameters, {model.layers} layers of width {model.width}, "
         f"context {model.context}, vocabulary {model.vocabulary:,}",
-        f"training: {plan.tokens:,} tokens, {plan.tokens / choice.unique_tokens:.1f} epochs of "
-        f"{choice.unique_tokens:,}, {plan.batch_tokens:,} a step, by {plan.optimiser} on {plan.device}",
+        f"training: {plan.tokens:,} tokens, {plan.tokens / choice.epoch_tokens:.1f} epochs of "
+        f"{choice.epoch_tokens:,}, {plan.batch_tokens:,} a step, by {plan.optimiser} on {plan.device}",
         f"speed: {choice.tokens_per_second:,.0f} tokens/s ({source}), so about {duration(choice.seconds)}",
     ]
 

@@ -119,13 +119,15 @@ def _decided(workspace: Path) -> Choice | None:
     if read_manifest(folder) is None:
         return None
     measured = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
-    return Choice(read_plan(folder), measured["unique_tokens"], measured["tokens_per_second"], measured["measured"])
+    names = ("unique_tokens", "epoch_tokens", "tokens_per_second", "measured")
+    return Choice(read_plan(folder), *(measured[name] for name in names))
 
 
 def _estimated(project: Project, total: int, machine: Hardware) -> Choice:
     kept = round(total * _KEPT_SHARE)
     vocabulary = project.config.tokenizer.size or vocabulary_size(kept)
-    return choose(project.config, vocabulary, max(1, round(kept / _BYTES_PER_TOKEN)), machine)
+    tokens = max(1, round(kept / _BYTES_PER_TOKEN))
+    return choose(project.config, vocabulary, tokens, tokens, machine)
 
 
 def _seconds(name: str, total: int, choice: Choice, project: Project) -> float:

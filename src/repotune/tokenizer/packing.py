@@ -64,6 +64,11 @@ class TokenStore:
     def __len__(self) -> int:
         return len(self._paths)
 
+    @property
+    def epoch_tokens(self) -> float:
+        """How many tokens an epoch sees on average."""
+        return float((self.weights * self.sizes).sum())
+
     def document(self, number: int) -> Tokens:
         """The ids of a document: a read-only view, shape (tokens,). Raises IndexError beyond the last."""
         if not 0 <= number < len(self):
