@@ -94,16 +94,20 @@ def test_what_jupyter_does_not_write_is_no_notebook(text):
 
 def test_decoding_turns_notebooks_into_scripts_and_drops_broken_ones():
     data = [notebook(cell("code", "x = 1")).encode(), b'{"cells": [', notebook().encode(), b"x = 2\n", b"x = 3\n"]
-    paths = ["a.ipynb", "broken.ipynb", "empty.ipynb", "script.ipynb", "plain.py"]
-    batch = pa.RecordBatch.from_pydict({"data": data, "path": paths, "language": ["Python"] * 5})
+    data.append(notebook(cell("code", "x = 4\n" * 200_000)).encode())
+    paths = ["a.ipynb", "broken.ipynb", "empty.ipynb", "script.ipynb", "plain.py", "large.ipynb"]
+    batch = pa.RecordBatch.from_pydict({"data": data, "path": paths, "language": ["Python"] * 6})
     rows = decode(batch).to_pylist()
-    assert [row["text"] for row in rows] == ["x = 1\n", "", "", "x = 2\n", "x = 3\n"]
-    assert [row["rule"] for row in rows] == [None, "notebook", "empty", None, None]
+    assert [row["text"] for row in rows] == ["x = 1\n", "", "", "x = 2\n", "x = 3\n", ""]
+    assert [row["rule"] for row in rows] == [None, "notebook", "empty", None, None, "file_size"]
 
 
 def test_a_notebook_in_a_repository_is_learnt_from_as_a_script(tmp_path, write, module, build):
     files = {f"m{number}.py": module(number) for number in range(6)}
-    write(tmp_path / "api", files | {"study.ipynb": notebook(cell("markdown", "why"), cell("code", module(7)))})
+    write(
+        tmp_path / "api",
+        files | {"study.ipynb": notebook(cell("markdown", "why"), cell("code", module(7), output="A" * 2_000_000))},
+    )
     kept = build(tmp_path / "api").kept["study.ipynb"]
     assert kept["language"] == "Python" and kept["text"].startswith("# why\n\ndef f7_0(")
 

@@ -43,6 +43,9 @@ _COMMENT = {
     "TypeScript": "//",
 }
 
+# What a notebook may have with its outputs, which are most of one: ten times what its script may have.
+MAX_NOTEBOOK_BYTES = 10_000_000
+
 # A picture within the prose, which is no text.
 _PICTURE = re.compile(r"data:[\w/+.-]*;base64,[A-Za-z0-9+/=\s]{40,}")
 # IPython's own syntax, which is not Python's: `%matplotlib inline`, `!pip install x`, `files = !ls`, `?help`, `help?`.

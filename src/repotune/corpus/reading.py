@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from repotune.corpus.languages import language_of
 from repotune.corpus.notebooks import is_notebook, language_of_notebook, script_of_notebook
+from repotune.corpus.profiles import MAX_BYTES
 from repotune.corpus.rows import Listed, with_columns, with_reasons
 from repotune.corpus.sources import Source
 
@@ -101,6 +102,8 @@ def _script_of(notebook: str, language: str) -> tuple[str, Reason | None]:
     script = script_of_notebook(notebook, language)
     if script is None:
         return "", ("notebook", "not what Jupyter writes", "a notebook of format 3 or 4")
+    if len(script.encode()) > MAX_BYTES:
+        return "", ("file_size", f"{len(script.encode())}", f"at most {MAX_BYTES}")
     return (script, None) if script.strip() else ("", ("empty", "no cells", "a cell that is not empty"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow as pa
 
@@ -14,7 +15,7 @@ from repotune.corpus.exclusion import Exclusion
 from repotune.corpus.languages import language_named, language_of_path, possible_languages, wanted_languages
 from repotune.corpus.licences.metadata import listed_licences
 from repotune.corpus.licences.repository import RepositoryLicences, licences_of_repository
-from repotune.corpus.notebooks import may_be_notebook
+from repotune.corpus.notebooks import MAX_NOTEBOOK_BYTES, may_be_notebook
 from repotune.corpus.opt_out import RULE, OptOut
 from repotune.corpus.profiles import MAX_BYTES
 from repotune.corpus.reading import read_listed, text_of
@@ -97,7 +98,7 @@ def _select_from(
         if dropped := _refuse(file, language, wanted):
             selection.dropped.append(dropped)
         else:
-            found = listed_licences(file.licences) or stated.of(file.path)
+            found = listed_licences(file.licences) or stated[file.repository].of(file.path)
             selection.selected.append(Selected(len(selection.selected), number, file, language, found))
 
 
@@ -106,20 +107,25 @@ def _refuse(file: Listed, language: str, wanted: frozenset[str]) -> Dropped | No
     possible = frozenset({language}) if language else possible_languages(file.path)
     if not (possible & wanted or may_be_notebook(file.path)):
         return _drop(file, "language", " or ".join(sorted(possible)) or "unknown", "a language that is wanted")
-    if file.size > MAX_BYTES:
-        return _drop(file, "file_size", f"{file.size}", f"at most {MAX_BYTES}")
+    limit = MAX_NOTEBOOK_BYTES if may_be_notebook(file.path) else MAX_BYTES
+    if file.size > limit:
+        return _drop(file, "file_size", f"{file.size}", f"at most {limit}")
     return None
 
 
-def _stated_licences(source: Source, files: Sequence[Listed]) -> RepositoryLicences:
-    """What the source's own files state of its licences."""
-    by_path = {file.path: file for file in files if file.size <= MAX_BYTES}
+def _stated_licences(source: Source, files: Sequence[Listed]) -> dict[str, RepositoryLicences]:
+    """What the files of each repository state of its licences; a data set may hold many repositories."""
+    by_repository: dict[str, dict[str, Listed]] = {}
+    for file in files:
+        found = by_repository.setdefault(file.repository, {})
+        if file.size <= MAX_BYTES:
+            found[file.path] = file
 
-    def read(paths: Sequence[str]) -> list[str]:
+    def read(by_path: dict[str, Listed], paths: Sequence[str]) -> list[str]:
         contents = read_listed(source, [by_path[path] for path in paths])
         return [text_of(data)[0] if isinstance(data, bytes) else "" for data in contents]
 
-    return licences_of_repository(by_path, read)
+    return {name: licences_of_repository(found, partial(read, found)) for name, found in by_repository.items()}
 
 
 def _drop(file: Listed, rule: str, value: str, threshold: str) -> Dropped:

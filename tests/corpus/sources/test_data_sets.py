@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import pickle
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -117,6 +118,22 @@ def test_a_corpus_that_was_built_is_a_data_set(tmp_path, module, write, build):
     second = build(first.folder / "train-00000.parquet", name="again")
     assert {row["text"] for row in second.kept.values()} <= {row["text"] for row in first.split("train")}
     assert all(row["repository"] == "api" and row["language"] == "Python" for row in second.kept.values())
+
+
+def test_a_licence_file_in_a_data_set_counts_for_its_own_repository_only(tmp_path, module, build):
+    apache = (Path(__file__).parents[3] / "LICENSE").read_text()
+    records = [
+        {"content": module(number), "path": f"m{number}.py", "repository": name}
+        for number, name in enumerate(["team/free"] * 6 + ["team/closed"] * 3)
+    ]
+    (tmp_path / "code.jsonl").write_bytes(
+        lines({"content": apache, "path": "LICENSE", "repository": "team/free"}, *records)
+    )
+    kept = build(tmp_path / "code.jsonl").kept.values()
+    assert {(row["repository"], row["licence"]) for row in kept if row["path"] != "LICENSE"} == {
+        ("team/free", "Apache-2.0"),
+        ("team/closed", "unknown"),
+    }
 
 
 def test_lines_that_hold_no_code_are_dropped_one_by_one(tmp_path, contents):
