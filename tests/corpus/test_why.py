@@ -27,7 +27,10 @@ def said(corpus, path: str) -> list[str]:
 def test_a_kept_file_names_its_split(corpus):
     (found,) = explain(corpus, "m0.py")
     assert found.kept and found.split in ("train", "validation", "test")
-    assert str(found) == f"api/src/m0.py is kept, in {found.split}"
+    first, *measured = str(found).splitlines()
+    assert first == f"api/src/m0.py is kept, in {found.split}"
+    assert "  lines 47" in measured and "  indentation 'spaces'" in measured and "  test_path no" in measured
+    assert not [line for line in measured if "visible_text" in line]
 
 
 def test_a_dropped_file_names_rule_value_and_threshold(corpus):

@@ -215,7 +215,8 @@ def _threshold(value: Any, side: str, signal: str, where: str) -> float | bool |
     fits = value is True if side == "present" else isinstance(value, wanted)
     if not fits or (side in ("above", "below") and isinstance(value, bool)):
         raise UserError(f"{where}: {side} = {value!r} is no threshold for {signal}.")
-    return float(value) if kind in ("share", "mean") and side != "present" else value
+    threshold: float | bool | str = value
+    return threshold
 
 
 def _refuse_unknown(given: Iterable[Any], known: Iterable[str], what: str) -> None:

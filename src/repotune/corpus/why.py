@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -17,7 +18,7 @@ from repotune.corpus.split import SPLITS
 
 @dataclass(frozen=True)
 class Explanation:
-    """What became of one file: kept in `split`, or else dropped by `rule` at `value` against `threshold`."""
+    """What became of a file: kept in `split` with its `signals`, or dropped by `rule`: `value` against `threshold`."""
 
     repository: str
     path: str
@@ -25,6 +26,7 @@ class Explanation:
     rule: str = ""
     value: str = ""
     threshold: str = ""
+    signals: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def kept(self) -> bool:
@@ -33,7 +35,8 @@ class Explanation:
     def __str__(self) -> str:
         name = f"{self.repository}/{self.path}".lstrip("/")
         if self.kept:
-            return f"{name} is kept, in {self.split}"
+            measured = (f"\n  {signal} {_shown(value)}" for signal, value in self.signals.items() if value is not None)
+            return f"{name} is kept, in {self.split}" + "".join(measured)
         if self.rule.endswith("_duplicate"):
             return f"{name} is dropped: {self.rule.replace('_', ' ')} of {self.value} ({self.threshold})"
         limit = f", where {self.threshold} is asked" if self.threshold else ""
@@ -56,7 +59,7 @@ def explain(corpus_folder: Path, path: str) -> list[Explanation]:
         found = [Explanation("", path, rule="excluded", value=folder, threshold="not in such a folder")]
     if not found:
         raise _not_found(path, asked, names)
-    return found
+    return [replace(row, signals=_signals(corpus_folder, row)) if row.kept else row for row in found]
 
 
 def _rows(folder: Path) -> Iterator[Explanation]:
@@ -67,6 +70,21 @@ def _rows(folder: Path) -> Iterator[Explanation]:
     columns = ["repository", "path", "rule", "value", "threshold"]
     for row in pq.read_table(folder / "dropped.parquet", columns=columns).to_pylist():
         yield Explanation(**row)
+
+
+def _signals(folder: Path, row: Explanation) -> dict[str, Any]:
+    """What was measured of a kept file."""
+    here = [("repository", "=", row.repository), ("path", "=", row.path)]
+    found = pq.read_table(folder / f"{row.split}-00000.parquet", columns=["signals"], filters=here)
+    signals: dict[str, Any] = found["signals"][0].as_py()
+    return signals
+
+
+def _shown(value: Any) -> str:
+    """A number in four digits, a text in quotes, a boolean in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
 
 def _holds(folder: str, asked: list[str]) -> bool:

@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-FILES = ["argparse", "ast", "dataclasses", "decimal", "enum", "inspect", "json/decoder", "re/_parser", "textwrap", "turtle"]
+FILES = [
+    "argparse",
+    "ast",
+    "dataclasses",
+    "decimal",
+    "enum",
+    "inspect",
+    "json/decoder",
+    "re/_parser",
+    "textwrap",
+    "turtle",
+]
 FOLDER = Path(sysconfig.get_paths()["stdlib"])
 
 
@@ -20,7 +31,9 @@ def source(request) -> str:
 
 
 def test_comments_are_those_of_the_tokenizer(measure, source):
-    comments = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.COMMENT]
+    comments = [
+        token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.COMMENT
+    ]
     assert measure(source)["comment_share"] == sum(len(token.string) for token in comments) / len(source)
 
 

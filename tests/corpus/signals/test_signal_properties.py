@@ -17,11 +17,45 @@ from repotune.corpus.signals.texts import Texts
 
 ANY_LANGUAGE = st.sampled_from([*LANGUAGES, "", "unheard of"])
 # Text made of what the measures look for, which plain random text hardly ever holds.
-PIECES = st.sampled_from(
-    ['"', "'", '"""', "'''", "`", "\\", "#", "//", "/*", "*/", "--", "--[[", "]]", "{-", "-}", "<!--", "-->", "=begin"]
-    + ["\n", "\r\n", " ", "\t", "def ", "pass", "import", "print", "0x1f, ", "ab,", "\\x41", "\\u00e9", "QUJD" * 9]
-    + ["<script>", "</script>", "data:image/png;base64,", "漢", "é", "😀", "\ufffd", "\0", "TODO", "a", ":", "("]
-)
+MARKS = [
+    '"',
+    "'",
+    '"""',
+    "'''",
+    "`",
+    "\\",
+    "#",
+    "//",
+    "/*",
+    "*/",
+    "--",
+    "--[[",
+    "]]",
+    "{-",
+    "-}",
+    "<!--",
+    "-->",
+    "=begin",
+]
+WORDS = [
+    "\n",
+    "\r\n",
+    " ",
+    "\t",
+    "def ",
+    "pass",
+    "import",
+    "print",
+    "0x1f, ",
+    "ab,",
+    "\\x41",
+    "\\u00e9",
+    "QUJD" * 9,
+    "(",
+    ":",
+]
+SIGNS = ["<script>", "</script>", "data:image/png;base64,", "漢", "é", "😀", "\ufffd", "\0", "TODO", "a"]
+PIECES = st.sampled_from([*MARKS, *WORDS, *SIGNS])
 TEXT = st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=40).map("".join))
 DOCUMENT = st.tuples(TEXT, st.sampled_from(["a.py", "tests/b.min.js", "vendor/README.txt", "Pods/x"]), ANY_LANGUAGE)
 
@@ -56,7 +90,11 @@ def test_characters_are_counted_as_str_counts_them(text):
         assert found[f"{name}_share"] == sum(map(holds, text)) / max(1, len(text))
 
 
-@given(st.lists(st.sampled_from(["ab", "0x1f", "\\x41", ",", ", ", " ", "\n", "z", "0", "QUJD" * 8, "\\u00e9" * 4]), max_size=60))
+@given(
+    st.lists(
+        st.sampled_from(["ab", "0x1f", "\\x41", ",", ", ", " ", "\n", "z", "0", "QUJD" * 8, "\\u00e9" * 4]), max_size=60
+    )
+)
 def test_encoded_data_is_what_the_patterns_find_in_the_whole_text(pieces):
     text = "".join(pieces)
     runs = [len(match[0]) for pattern in (_BASE64, _HEX, _ESCAPES) for match in pattern.finditer(text.encode())]
@@ -67,14 +105,33 @@ def test_encoded_data_is_what_the_patterns_find_in_the_whole_text(pieces):
 
 @given(st.lists(DOCUMENT, max_size=4))
 def test_comments_and_strings_lie_within_their_document_in_order(documents):
-    texts = Texts(pa.array([text for text, _, _ in documents], pa.string()), ["a"] * len(documents), [row[2] for row in documents])
+    texts = Texts(
+        pa.array([text for text, _, _ in documents], pa.string()), ["a"] * len(documents), [row[2] for row in documents]
+    )
     spans = scan(texts.documents, texts.languages, texts.starts).spans
     assert all(spans.starts < spans.ends) and all(spans.ends[:-1] <= spans.starts[1:])
     assert all(spans.ends <= texts.ends[spans.documents]) and all(spans.starts >= texts.starts[spans.documents])
 
 
 # Openers that never close, runs that nearly match, and lines without end: time has to stay linear.
-HOSTILE = ['"', "'", '"""', '"\\', "/*", "/**", "--[[", "<!--", "<script", "<", "0x", "\\u00", "ab ", "ab\t", "ab\n", "0xab,"]
+HOSTILE = [
+    '"',
+    "'",
+    '"""',
+    '"\\',
+    "/*",
+    "/**",
+    "--[[",
+    "<!--",
+    "<script",
+    "<",
+    "0x",
+    "\\u00",
+    "ab ",
+    "ab\t",
+    "ab\n",
+    "0xab,",
+]
 HOSTILE += [" ", "\t", "#", "a", "a ", "\n", "QUJD\n", "\n=pod", "{-", "'''\\", '# "', "(", "é", "a" * 70 + " "]
 
 

@@ -47,7 +47,7 @@ SIGNALS = pa.struct([(signal.name, signal.type) for signal in ALL])
 class Annotate:
     """Adds `signals` (a struct, see SIGNALS) to a batch with `text`, `path` and `language`.
 
-    `parsed` are the languages whose documents are parsed too: Python ten times as slow as all else, others thirty.
+    `parsed` are the languages whose documents are parsed too, which takes six times as long as all other signals.
     """
 
     parsed: frozenset[str] = frozenset()

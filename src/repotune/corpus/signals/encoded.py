@@ -62,7 +62,7 @@ def _candidates(texts: Texts) -> Iterator[tuple[list[Region], re.Pattern[bytes]]
 
 def _base64_regions(texts: Texts) -> list[Region]:
     """64 bytes in a row hold sixteen whose place is a multiple of four."""
-    starts, ends = _in_a_row(_IN_BASE64.take(texts.data[::_STRIDE], mode="clip"), 16)
+    starts, ends = _in_a_row(texts.which(_IN_BASE64, _STRIDE), 16)
     return list(zip((starts * _STRIDE - _STRIDE + 1).tolist(), (ends * _STRIDE).tolist(), strict=True))
 
 

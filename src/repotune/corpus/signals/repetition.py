@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from repotune.corpus.hashing import STEP, Hashes
 from repotune.corpus.signals.signal import Columns, Signal, ratio
 from repotune.corpus.signals.spans import Integers, Spans
 from repotune.corpus.signals.texts import Texts
@@ -17,11 +15,14 @@ from repotune.corpus.signals.words import word_hashes
 
 _GOPHER = "Gopher (arXiv 2112.11446)"
 
+_Hashes = npt.NDArray[np.uint32]
+
+_STEP = 0x9E3779B1  # 2^32 / golden ratio: odd, and its powers are well spread
 _TOP = (2, 4)
 _REPEATED = 10
 
 SIGNALS = (
-    Signal("distinct_line_share", "share", "of lines", "different lines, blank ones and outer white space aside"),
+    Signal("distinct_line_share", "share", "of lines", "different lines, empty ones aside"),
     Signal("duplicate_line_share", "share", "of bytes", "bytes of lines that have stood before, likewise", _GOPHER),
     Signal("distinct_word_share", "share", "of words", "different words"),
     *(
@@ -45,20 +46,17 @@ _COMPRESSOR = pa.Codec("zstd", compression_level=1)
 
 
 def measure(texts: Texts) -> Columns:
-    hashes = word_hashes(texts)
+    hashes = _run_hashes((word_hashes(texts) >> np.uint64(32)).astype(np.uint32))
+    runs = {size: _Runs(texts.words, hashes[size], size) for size in (1, *_TOP, _REPEATED)}
     lines = np.array([_lines(document) for document in texts.documents], np.float64).reshape(-1, 2)
     packed = np.array([_COMPRESSOR.compress(document).size for document in texts.documents], np.int64)
-    grams = {size: _Grams.of(texts.words, hashes, size) for size in (1, *_TOP, _REPEATED)}
-    widths = texts.word_widths
+    characters = texts.words.sum(texts.word_widths)
     return {
         "distinct_line_share": lines[:, 0],
         "duplicate_line_share": lines[:, 1],
-        "distinct_word_share": grams[1].distinct_share(),
-        **{
-            f"top_{size}gram_share": ratio(grams[size].covered_by_top(texts.words, widths), texts.words.sum(widths))
-            for size in _TOP
-        },
-        "repeated_10gram_share": grams[_REPEATED].repeated_share(),
+        "distinct_word_share": ratio(runs[1].distinct, runs[1].counts),
+        **{f"top_{size}gram_share": ratio(runs[size].covered_by_top(texts.word_widths), characters) for size in _TOP},
+        "repeated_10gram_share": ratio(runs[_REPEATED].counts - runs[_REPEATED].distinct, runs[_REPEATED].counts),
         "compression_ratio": ratio(packed, texts.ends - texts.starts),
     }
 
@@ -74,65 +72,56 @@ def _lines(document: bytes) -> tuple[float, float]:
     return len(distinct) / filled, 1 - sum(map(len, distinct)) / (len(document) - len(lines) + 1)
 
 
-@dataclass(frozen=True)
-class _Grams:
-    """The runs of `size` words in a batch: `values` (hashes) at `places` (words), and `equal`, spans of equal ones in
-    each document's ascending order.
+def _run_hashes(words: _Hashes) -> dict[int, _Hashes]:
+    """The hash of the run of 1, 2, 4 and 10 words that begins with each word, also across documents: Σ word · step^…"""
 
-    32 bits of hash sort twice as fast as 64, and among 100,000 words make one pair look alike that is not.
+    def joined(first: _Hashes, second: _Hashes, first_size: int, second_size: int) -> _Hashes:
+        following = second[first_size:]
+        return first[: len(following)] * np.uint32(pow(_STEP, second_size, 1 << 32)) + following
+
+    two = joined(words, words, 1, 1)
+    four = joined(two, two, 2, 2)
+    eight = joined(four, four, 4, 4)
+    return {1: words, 2: two, 4: four, 10: joined(eight, two, 8, 2)}
+
+
+class _Runs:
+    """The runs of `size` words in each document of a batch, by hashes of 32 bits.
+
+    These sort twice as fast as 64 bits, and among 100,000 words make one pair look alike that is not.
     """
 
-    size: int
-    places: Integers
-    values: npt.NDArray[np.uint32]
-    bounds: Integers
-    equal: Spans
-    ordered: npt.NDArray[np.uint32]
+    def __init__(self, words: Spans, hashes: _Hashes, size: int) -> None:
+        self._words, self._hashes, self._size = words, hashes, size
+        self.counts: Integers = np.maximum(words.counts - size + 1, 0)
+        bounds = np.concatenate(([0], np.cumsum(self.counts)))
+        self._ordered = np.empty(bounds[-1], np.uint32)
+        for word, (first, end) in zip(words.bounds.tolist(), pairwise(bounds.tolist()), strict=False):
+            part = self._ordered[first:end]
+            part[:] = hashes[word : word + end - first]
+            part.sort()
+        self._equal = _equal(self._ordered, bounds)
+        self.distinct: Integers = self._equal.counts
 
-    @classmethod
-    def of(cls, words: Spans, hashes: Hashes, size: int) -> _Grams:
-        documents = words.documents
-        count = max(0, len(words) - size + 1)
-        places = np.flatnonzero(documents[:count] == documents[size - 1 :])
-        mixed = hashes[:count].copy()
-        for place in range(1, size):
-            mixed *= STEP
-            mixed += hashes[place : place + count]
-        values = (mixed >> np.uint64(32)).astype(np.uint32)[places]
-        bounds = np.concatenate(([0], np.cumsum(np.maximum(words.counts - size + 1, 0))))
-        ordered = values.copy()
-        for first, end in pairwise(bounds.tolist()):
-            ordered[first:end].sort()
-        return cls(size, places, values, bounds, _equal(ordered, bounds), ordered)
-
-    def distinct_share(self) -> npt.NDArray[np.float64]:
-        """Of each document's runs, those that are different."""
-        return ratio(self.equal.counts, np.diff(self.bounds))
-
-    def repeated_share(self) -> npt.NDArray[np.float64]:
-        """Of each document's runs, those that have stood before."""
-        runs = np.diff(self.bounds)
-        return ratio(runs - self.equal.counts, runs)
-
-    def covered_by_top(self, words: Spans, widths: Integers) -> Integers:
-        """The characters of the words that each document's commonest run covers, each once."""
-        times = self.equal.ends - self.equal.starts
-        most = self.equal.maximum(times)
-        repeats = most > 1
-        # Of several that are as common, the one with the smallest hash.
-        tops = np.flatnonzero(times == np.repeat(most, self.equal.counts))
-        first = tops[np.searchsorted(tops, self.equal.bounds[:-1][repeats])]
-        value = np.zeros(len(repeats), np.uint32)
-        value[repeats] = self.ordered[self.equal.starts[first]]
-        runs = np.diff(self.bounds)
-        starts = self.places[(self.values == np.repeat(value, runs)) & np.repeat(repeats, runs)]
-        inside = np.zeros(len(words), np.bool_)
-        for place in range(self.size):
-            inside[starts + place] = True
-        return words.sum(widths * inside)
+    def covered_by_top(self, widths: Integers) -> Integers:
+        """The characters of the words that each document's commonest run covers, each once; 0 if none comes twice.
+        Of several that are as common it is the one with the smallest hash."""
+        times = self._equal.ends - self._equal.starts
+        inside = np.zeros(len(self._words), np.bool_)
+        bounds = zip(
+            self._words.bounds.tolist(), self.counts.tolist(), pairwise(self._equal.bounds.tolist()), strict=False
+        )
+        for word, count, (first, end) in bounds:
+            if end - first == count:
+                continue
+            top = self._ordered[self._equal.starts[first + times[first:end].argmax()]]
+            starts = np.flatnonzero(self._hashes[word : word + count] == top) + word
+            for place in range(self._size):
+                inside[starts + place] = True
+        return self._words.sum(widths * inside)
 
 
-def _equal(ordered: npt.NDArray[np.uint32], bounds: Integers) -> Spans:
+def _equal(ordered: _Hashes, bounds: Integers) -> Spans:
     """The stretches of equal values, none across documents."""
     begins = np.ones(len(ordered), np.bool_)
     begins[1:] = ordered[1:] != ordered[:-1]

@@ -26,7 +26,8 @@ class Texts:
     def __init__(self, texts: pa.Array, paths: Sequence[str], languages: Sequence[str]) -> None:
         self.documents: list[bytes] = texts.cast(pa.binary()).to_pylist()
         self.paths, self.languages = paths, languages
-        self._padded = np.frombuffer(b"\n".join([*self.documents, _PADDING]), np.uint8)
+        self._joined = b"\n".join([*self.documents, _PADDING])
+        self._padded = np.frombuffer(self._joined, np.uint8)
         self.data = self._padded[: -len(_PADDING)]
         sizes = np.fromiter(map(len, self.documents), np.int64, len(self.documents))
         self.ends: Integers = np.cumsum(sizes + 1) - 1
@@ -55,7 +56,7 @@ class Texts:
     def words(self) -> Spans:
         """Runs of letters, digits, underscores and bytes beyond ASCII: names, numbers and the words of prose."""
         inside = np.zeros(len(self.data) + 1, np.bool_)
-        inside[1:] = IN_WORD.take(self.data, mode="clip")
+        inside[1:] = self.which(IN_WORD)
         edges = np.flatnonzero(inside[1:] != inside[:-1])
         starts, ends = edges[0::2], edges[1::2]
         return Spans(starts, ends, np.searchsorted(starts, np.append(self.starts, len(self.data))))
@@ -92,11 +93,19 @@ class Texts:
         """The first eight bytes of each word, as `eight` says."""
         return self.eight(self.words.starts, self.word_lengths)
 
+    def which(self, table: npt.NDArray[np.bool_], stride: int = 1) -> npt.NDArray[np.bool_]:
+        """Which of every `stride`th byte `table` holds of. `translate` takes a third of the time of `take`."""
+        found = np.frombuffer(self._joined[::stride].translate(table.tobytes()), np.bool_)
+        return found[: -(-len(self.data) // stride)]
+
     def width(self, starts: Integers, ends: Integers) -> Integers:
-        """Characters from `starts` to `ends`: bytes but those that continue a character of UTF-8."""
-        if not len(self._continuing):
-            return ends - starts
-        return ends - starts - np.searchsorted(self._continuing, ends) + np.searchsorted(self._continuing, starts)
+        """Characters of spans in order, none over another: bytes but those that continue a character of UTF-8."""
+        continuing = self._continuing
+        if len(continuing) > len(starts):
+            return ends - starts - np.searchsorted(continuing, ends) + np.searchsorted(continuing, starts)
+        owner = np.searchsorted(starts, continuing, side="right") - 1
+        owner = owner[(owner >= 0) & (continuing < ends[owner])]
+        return ends - starts - np.bincount(owner, minlength=len(starts))
 
     def eight(self, starts: Integers, lengths: Integers) -> npt.NDArray[np.uint64]:
         """The first eight bytes of each span as one little-endian number, with zeros beyond its length."""
