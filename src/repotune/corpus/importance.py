@@ -49,11 +49,12 @@ def total(counts: Iterable[pa.RecordBatch]) -> Integers:
 
 
 def log_ratios(target: Integers, corpus: Integers) -> Floats:
-    """log(target's share / corpus's share) of each bucket, from the counts of both."""
-    prior = (corpus + 1) / (corpus.sum() + BUCKETS)
-    posterior = (target + BUCKETS * prior) / (target.sum() + BUCKETS)
-    ratios: Floats = np.log(posterior / prior)
-    return ratios
+    """log(target's share / corpus's share) of each bucket, from the counts of both; 0 where the corpus has nothing."""
+    shares = corpus / max(1, corpus.sum())
+    drawn_near = (target + BUCKETS * shares) / (target.sum() + BUCKETS)
+    ratios = np.divide(drawn_near, shares, out=np.ones(BUCKETS), where=corpus > 0)
+    logarithms: Floats = np.log(ratios)
+    return logarithms
 
 
 @dataclass(frozen=True, eq=False)
