@@ -6,6 +6,7 @@ import base64
 import json
 import random
 import string
+import time
 
 import pytest
 from hypothesis import given
@@ -239,6 +240,7 @@ def test_a_putty_key_goes() -> None:
     text = f"PuTTY-User-Key-File-2: ssh-rsa\nPrivate-Lines: 4\n{lines}\nPrivate-MAC: {drawn(HEX, 40)}\nrest"
     after, counts = redact(text.encode(), find_secrets)
     assert counts == {"PRIVATE_KEY": 1} and after == b"PuTTY-User-Key-File-2:<PRIVATE_KEY>\nrest"
+    assert redact(text.removesuffix("\nrest").encode(), find_secrets)[0] == b"PuTTY-User-Key-File-2:<PRIVATE_KEY>"
 
 
 def test_a_certificate_and_a_public_key_stay() -> None:
@@ -321,3 +323,17 @@ def test_replacing_twice_changes_nothing_more(pieces: list[str]) -> None:
 def test_no_bytes_crash_the_search(data: bytes) -> None:
     for span in find_secrets(data, "a", "INI"):
         assert 0 <= span.start < span.end <= len(data)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["-----BEGIN RSA PRIVATE KEY-----\n", "PuTTY-User-Key-File-2: ", "password='a", "://u:p", "aws key ", "eyJ", "A1"],
+)
+def test_time_grows_with_the_size_whatever_is_repeated(piece: str) -> None:
+    def seconds(size: int) -> float:
+        data = (piece * (size // len(piece))).encode()
+        started = time.process_time()
+        find_secrets(data, "a.yml", "YAML")
+        return time.process_time() - started
+
+    assert min(seconds(200_000) for _ in range(2)) < 8 * max(seconds(50_000), 0.02)

@@ -26,14 +26,10 @@ _IN_RUN = bytes(b"k"[0] if chr(byte) in "+/_=-" or chr(byte).isalnum() else b"."
 _RUN = b"k" * _LEAST_RUN
 _DIGIT = re.compile(rb"[0-9]")
 
-_PEM_KEY = re.compile(
-    rb"-----BEGIN (?P<name>[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----(?P<body>.{0,20000}?)-----END (?P=name)-----",
-    re.DOTALL,
-)
-_PEM_TORN = re.compile(
-    rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?P<body>(?:[\s\\nr\"'+,]{0,40}[A-Za-z0-9+/=]{16,}){1,200})"
-)
-_PUTTY_KEY = re.compile(rb"PuTTY-User-Key-File-\d:(?P<body>.{0,20000}?Private-MAC:[^\r\n]*)", re.DOTALL)
+_PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_LINES = re.compile(rb"(?:[\s\\nr\"'+,]{0,40}[A-Za-z0-9+/=]{16,}){1,200}")  # of a block that was torn off
+_PUTTY = re.compile(rb"PuTTY-User-Key-File-\d:")
+_MOST_BLOCK = 20_000  # bytes of a private key; 16,384-bit RSA keys have 12,700
 
 # What is assigned to a name, or the first argument of a call; a row of a table of test vectors is neither.
 _ASSIGNED = re.compile(rb"(?:[\w\]\"'`)]\s{0,8}(?::=|=>|(?<![=!])=|:)|[\w)]\()\s{0,8}[bBrRuU]?[\"'`]$")
@@ -59,7 +55,7 @@ def find_secrets(data: bytes, path: str = "", language: str = "") -> list[Span]:
     for start, end in _runs(data):
         for provider in _UNANCHORED:
             spans += provider.find(data, start)
-        if not locked:
+        if not locked and _DIGIT.search(data, start, end):
             spans += _random(data, start, end)
     return spans
 
@@ -95,13 +91,20 @@ def _provided(provider: Provider, data: bytes, start: int, end: int, language: s
 
 
 def _private_key(data: bytes, start: int, end: int, language: str) -> Iterator[Span]:
-    for pattern in (_PEM_KEY, _PEM_TORN, _PUTTY_KEY):
-        match = pattern.match(data, start)
-        if match is not None:
-            body = match["body"]
-            if len(body.strip()) >= 16:
-                yield Span(*match.span("body"), "PRIVATE_KEY")
-            return
+    """The body of the PEM block or PuTTY file that begins at `start`."""
+    head = _PEM.match(data, start) or _PUTTY.match(data, start)
+    if head is None:
+        return
+    closing = b"-----" if head.re is _PEM else b"Private-MAC:"
+    stop = data.find(closing, head.end(), head.end() + _MOST_BLOCK)
+    if head.re is _PUTTY and stop >= 0:
+        line_end = data.find(b"\n", stop)
+        stop = line_end if line_end >= 0 else len(data)
+    elif stop < 0 or not data.startswith(b"-----END ", stop):
+        torn = _PEM_LINES.match(data, head.end())
+        stop = torn.end() if torn is not None else -1
+    if stop - head.end() >= _LEAST_RUN:
+        yield Span(head.end(), stop, "PRIVATE_KEY")
 
 
 def _random(data: bytes, start: int, end: int) -> Iterator[Span]:
@@ -116,14 +119,13 @@ def _random(data: bytes, start: int, end: int) -> Iterator[Span]:
 
 
 def _runs(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where 20 or more characters of keys stand in a row, a digit among them."""
+    """Where 20 or more characters of keys stand in a row."""
     marked = data.translate(_IN_RUN)
     start = marked.find(_RUN)
     while start >= 0:
         end = marked.find(b".", start)
         end = len(data) if end < 0 else end
-        if _DIGIT.search(data, start, end):
-            yield start, end
+        yield start, end
         start = marked.find(_RUN, end)
 
 

@@ -168,5 +168,5 @@ PROVIDERS = (
     _rule("TWILIO_KEY", "", r"(?<![A-Za-z0-9])(?:AC|SK)[a-z0-9]{32}(?![A-Za-z0-9])", check=_is_mixed),
     _rule("MAILCHIMP_KEY", "", r"(?<![A-Za-z0-9])[0-9a-z]{32}-us\d{1,2}(?!\w)"),
     _rule("DISCORD_TOKEN", "", r"(?<![\w-])[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,38}(?![\w-])", check=_is_mixed),
-    _rule("TELEGRAM_TOKEN", "", r"(?<=\d{8}:)[\w-]{35}(?![\w-])", check=_is_mixed),
+    _rule("TELEGRAM_TOKEN", "", r"(?<=\d{8}:)[\w-]{35}(?![\w-])"),
 )

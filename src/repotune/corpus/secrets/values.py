@@ -12,7 +12,7 @@ _LEAST_PASSWORD = 5
 # Words by which authors say that a value is none.
 _TOLD = re.compile(
     rb"example|sample|placeholder|change.?me|change_?it|replace|redacted|hidden|removed|dummy|fake|mock|your[-_ ]"
-    rb"|your(?:pass|key|token|secret|api)|insert|\btodo\b|xxxx|\*\*\*|\.\.\.|<[^<>]*>|\{\{|\}\}|%\(|%s|\$\{?\w+\}?$"
+    rb"|your(?:pass|key|token|secret|api)|insert|\btodo\b|xxxx|\*\*\*|\.\.\.|<[^<>]*>|\{\{|\}\}|%\(|(?<!\w)%s(?!\w)|\$\{?\w+\}?$"
     rb"|not.?a.?secret|dont.?use|do.?not.?use|undefined|localhost|placebo|lorem",
     re.IGNORECASE,
 )
@@ -27,7 +27,8 @@ _COMMON = frozenset(
     b"token true unknown unset user username utf-8 valid value welcome".split()
 )
 _REFERENCE = re.compile(  # a variable, a call, an element, a template, a path of names, a place in a vault
-    rb"[$@&%!][\w({\[].*|[\w.:>-]+(?:\(.*\)?|\[.*\]);?|\{.*\}|<.*>|[({\[].*|.*\$\{\w[\w.:-]*\}.*|.*\$\(.*|#.*"
+    rb"\$[\w({\[].*|%\w+%|@\w+@?|!(?:\w+|\w+ .*)|[\w.:>-]+(?:\(.*\)?|\[.*\]);?|\{.*\}|<.*>|[({\[].*|#\{.*"
+    rb"|.*\$\{\w[\w.:-]*\}.*|.*\$\(.*"
     rb"|(?:this|self|cls|os|process|env|config|settings|params|args|options|request|req|data|var|vault|arn|secrets?|file"
     rb"|https?|projects)[.:/].*|None|nil|NULL|/[\w./-]*|~/.*|\.{1,2}/.*",
     re.DOTALL,
@@ -101,9 +102,13 @@ def is_key(value: bytes) -> bool:
     """Whether `value`, assigned to something named like a key or a secret, is one. A name of words is none."""
     if not is_password(value) or len(value) < 8:
         return False
-    if _NAME.fullmatch(value):
-        return len(value) >= 20 and _switches(value) + value.isalpha() * value.islower() > 0 and value.isalnum()
-    return True
+    return not _NAME.fullmatch(value) or not _is_spelt(value)
+
+
+def _is_spelt(name: bytes) -> bool:
+    """Whether `name`, all letters, is made of words: of random letters half are capitals, of words' a quarter."""
+    capitals = sum(65 <= byte <= 90 for byte in name) / len(name)
+    return not 0.3 <= capitals < 0.8 and not (len(name) >= 20 and name.islower() and name.isalpha())
 
 
 def is_random(value: bytes) -> bool:
