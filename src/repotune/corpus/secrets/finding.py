@@ -35,7 +35,7 @@ _MOST_BLOCK = 20_000  # bytes of a private key; 16,384-bit RSA keys have 12,700
 _ASSIGNED = re.compile(rb"(?:[\w\]\"'`)]\s{0,8}(?::=|=>|(?<![=!])=|:)|[\w)]\()\s{0,8}[bBrRuU]?[\"'`]$")
 # A digest, a revision or an identifier is public, and so is what a test expects.
 _PUBLIC = re.compile(
-    rb"(?i)sha-?\d|\bsha\b|md[45]|hash|digest|checksum|integrity|\bcrc|fingerprint|etag|commit|revision|\brev\b|uuid|guid"
+    rb"(?i)sha-?\d|\bsha\b|md[45]|hash|digest|checksum|integrity|\bcrc|fingerprint|etag|commit|version|revision|\brev\b|uuid|guid"
     rb"|blake|hmac|signature|hexdump|_ids?\b|\bids?\b|assert|equal|expect|fromhex|unhex|decode|boundary|nonce|\bsalt\b"
 )
 _LOCKS = (
