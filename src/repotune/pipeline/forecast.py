@@ -145,7 +145,7 @@ def _memory(machine: Hardware, choice: Choice) -> int:
 def _warnings(
     project: Project, total: int, elsewhere: Sequence[str], choice: Choice, disk: float, machine: Hardware
 ) -> list[str]:
-    warnings = [f"{repository} is counted once it is cloned" for repository in elsewhere]
+    warnings = [f"{repository} is counted once it is fetched" for repository in elsewhere]
     if total == 0 and not elsewhere:
         warnings.append("no code was found in the chosen languages; see corpus.languages and corpus.exclude")
     if choice.memory > _memory(machine, choice):

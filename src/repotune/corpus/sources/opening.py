@@ -131,7 +131,7 @@ def _open(name: str, found: Found, scratch: Path) -> list[Source]:
 def _open_remote_file(name: str, found: Found, scratch: Path) -> list[Source]:
     if _is_parquet(found.place):
         return [Parquet(name, found.place, found.name)]
-    path = fetch(found.place, scratch / "fetched" / name_of(found.place))
+    path = fetch(found.place, scratch / "fetched" / PurePosixPath(found.place.partition("?")[0]).name)
     return _open(name, found_at(path), scratch)
 
 

@@ -84,10 +84,12 @@ def data_files(names: Iterator[str]) -> list[str]:
     """`names`, if they are those of a data set: data, and what describes it. Else nothing."""
     files = []
     for name in names:
-        if _DATA.search(name) and not _BESIDE.fullmatch(PurePosixPath(name).name):
-            files.append(name)
-        elif not all(map(_BESIDE.fullmatch, PurePosixPath(name).parts[-1:])):
+        last = PurePosixPath(name).name
+        if _BESIDE.fullmatch(last):
+            continue
+        if not _DATA.search(last):
             return []
+        files.append(name)
     return files
 
 
