@@ -11,7 +11,7 @@ from repotune.corpus.licences.repository import is_licence_file, licences_of_rep
 from repotune.corpus.licences.texts import _shipped
 
 APACHE = Path(__file__).parents[2].joinpath("LICENSE").read_text()
-MIT, GPL, BSD = (_shipped()[name]["text"] for name in ("MIT", "GPL-2.0-only", "BSD-2-Clause"))
+MIT, GPL, BSD = (_shipped()[name]["texts"][0] for name in ("MIT", "GPL-2.0-only", "BSD-2-Clause"))
 
 
 def found(files: Mapping[str, str], path: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from repotune.corpus.licences.detection import licences_of_text
 from repotune.corpus.licences.texts import _shipped, catalogue, identify, words_of
 
-TEXTS = {licence: row["text"] for licence, row in _shipped().items() if row["text"]}
+TEXTS = {licence: row["texts"][0] for licence, row in _shipped().items() if row["texts"]}
 APACHE = Path(__file__).parents[2].joinpath("LICENSE").read_text()
 MIT = TEXTS["MIT"].replace("<year> <copyright holders>", "2024 Acme & Söhne GmbH")
 # Texts of the list whose optional parts make them a sibling: chosen words of HPND are those of a variant.
@@ -87,6 +87,22 @@ def test_debians_common_licences_are_known(folder):
         (MIT + "\nThe Software must not be used for the training of language models.", {"MIT", "unknown"}),
         (MIT + "\nFor non-commercial purposes only.", {"MIT", "unknown"}),
         ("PolyForm Shield License 1.0.0\n\nAcceptance\n\nIn order to get any license…", {"LicenseRef-PolyForm"}),
+        (
+            MIT + "\nLicensed under the Apache License, Version 2.0; you may not use this file except in\n"
+            "compliance with the License.",
+            {"MIT", "Apache-2.0"},
+        ),
+        (
+            TEXTS["BSD-3-Clause"].replace(
+                "Neither the name of the copyright holder nor the names of its contributors may",
+                "The name of the author may not",
+            ),
+            {"BSD-3-Clause"},
+        ),
+        (
+            TEXTS["GPL-2.0-only"] + "use the GNU Library General Public License instead of this License.",
+            {"GPL-2.0-only"},
+        ),
         ("Copyright Acme. All rights reserved.", {"unknown"}),
         ("Licensed under the MIT license.", {"MIT"}),
         ("SPDX-License-Identifier: MIT OR Apache-2.0\n", {"Apache-2.0 OR MIT"}),

@@ -11,15 +11,16 @@ import tomllib
 from importlib.resources import files
 
 _TABLE = tomllib.loads((files("repotune.corpus.licences") / "notices.toml").read_text(encoding="utf-8"))
-_NAMED: dict[str, list[str]] = {
-    licence: [f" {phrase} " for phrase in phrases] for licence, phrases in _TABLE["named"].items()
-}
+_NAMED = [(f" {phrase} ", licence) for licence, phrases in _TABLE["named"].items() for phrase in phrases]
 _CONDITIONS: list[str] = [f" {phrase} " for phrase in _TABLE["conditions"]["phrases"]]
+
+_APACHE_NOTICE = " you may not use this file except in compliance with the license "
 
 _GNU = re.compile(r" (?:gnu )?(affero |lesser |library )?(general )?public license(?=( .{0,260}))")
 _GNU_SHORT = re.compile(
     r" (?:gnu )?(a|l)?gpl ?v?(?:ersion )?([123])(?: ([01]))?( only| or later| or any later| or newer)? "
 )
+_INSTEAD = " instead of this license"  # the GPL's own last words name the LGPL
 _VERSION = re.compile(r" (?:version |v ?)?(?:l?gpl ?v?)?([123])(?: ([01]))? ")
 _LATER = re.compile(r" (?:any|or) (?:later|newer|greater) ")
 _COMMONS = re.compile(
@@ -31,7 +32,7 @@ _COMMONS_LINK = re.compile(r" creativecommons org (?:licenses by((?: nc| nd| sa)
 def named(words: str) -> frozenset[str]:
     """The ids of the licences that `words` name, words in one line as `texts.words_of` makes them."""
     line = f" {words} "
-    found = {licence for licence, phrases in _NAMED.items() if any(phrase in line for phrase in phrases)}
+    found = {licence for phrase, licence in _NAMED if phrase in line}
     if "public license" in line or "gpl" in line:
         found |= _gnu(line)
     if "commons" in line or " cc by" in line:
@@ -47,14 +48,14 @@ def named(words: str) -> frozenset[str]:
 
 def has_conditions(words: str) -> bool:
     """Whether `words`, which stand beside a licence's text, ask for something more."""
-    line = f" {words} "
+    line = f" {words} ".replace(_APACHE_NOTICE, " ")
     return any(phrase in line for phrase in _CONDITIONS)
 
 
 def _gnu(line: str) -> set[str]:
     found = set()
     for match in _GNU.finditer(line):
-        if not (match[0].startswith(" gnu") or match[2]):
+        if not (match[0].startswith(" gnu") or match[2]) or match[3].startswith(_INSTEAD):
             continue  # the Mozilla, Eclipse or any other public licence
         family = {"affero ": "AGPL", "lesser ": "LGPL", "library ": "LGPL"}.get(match[1] or "", "GPL")
         version = _VERSION.search(match[3])

@@ -60,11 +60,6 @@ def policy(settings: CorpusSettings) -> Policy:
     return Policy(named, denied, unknown == "keep", f"one of {', '.join(sorted(named))}")
 
 
-def is_permissive(expression: str) -> bool:
-    """Whether a canonical expression can be met with permissive licences alone."""
-    return satisfied(expression, PERMISSIVE.__contains__)
-
-
 def _checked(key: str, names: Iterable[str]) -> frozenset[str]:
     found = set()
     for name in names:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import lzma
 import re
+import string
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +33,15 @@ _HIDDEN = 10  # words in a row that a licence explains; fewer meet by chance
 _MAX_CHARACTERS = 400_000  # the longest licence has 50,000; collections of notices of third parties have millions
 
 _END = "end of terms and conditions"
-_WORD = re.compile(r"[a-z0-9]+")
-# `(a)`, `iv)`, `1.`: labels come and go with the layout. Tags of HTML, and addresses within them, are none of the text.
-_LABEL = re.compile(r"(?<![\w.])(?:[a-z]|[ivx]{1,4}|\d{1,2})[.)](?=\s)|<[^<>\n]{1,200}>|&[a-z]{2,6};")
+# A word, with the mark that makes a label of it: `a)`, `iv.`, `1.` come and go with the layout and are passed over.
+_WORD = re.compile(r"[a-z0-9]+(?:[.)](?=\s))?")
+_LABELS = frozenset(
+    f"{label}{mark}"
+    for mark in ".)"
+    for label in [*string.ascii_lowercase, *map(str, range(1, 100)), "ii", "iii", "iv", "vi", "vii", "viii", "ix"]
+)
+# Tags of HTML, and addresses within the same brackets, are none of the text.
+_TAG = re.compile(r"<[^<>\n]{1,200}>|&[a-z]{2,6};")
 _PLUS = re.compile(r"(?<=\d)\+(?!\w)")  # GPLv3+
 _COPYRIGHT = re.compile(
     r"^\W*(?:portions )?(?:copyright|\(c\)|©).*(?:\d{4}|year|yyyy|holder|name|owner).*$", re.MULTILINE
@@ -81,34 +88,48 @@ class _Index:
 
 def identify(text: str) -> Found:
     """The licences whose text `text` holds, be it a licence file or the head of a source file."""
-    index, words = _index(), words_of(text)
-    known = np.array([index.vocabulary.get(word, 0) for word in words], np.uint64)
-    runs = _runs(known)
+    index, tokens = _index(), _tokens(text)
+    known = index.vocabulary.get
+    runs = _runs(np.array([known(token, 0) for token in tokens], np.uint64))
     if not runs.size:
-        return Found((), " ".join(words))
+        return Found((), " ".join(map(_plain, tokens)))
     place = np.minimum(np.searchsorted(index.runs, runs), index.runs.size - 1)
     place[index.runs[place] != runs] = -1
     found, explained = _explain(index, place)
-    return Found(tuple(index.names[number] for number in found), _rest(words, explained))
+    return Found(tuple(index.names[number] for number in found), _rest(tokens, explained))
 
 
 def words_of(text: str) -> list[str]:
     """The words of `text` as they are compared, in American spelling."""
-    lowered = _PLUS.sub(" or later ", _LABEL.sub(" ", text[:_MAX_CHARACTERS].lower()))
-    return [_SPELLING.get(word, word) for word in _WORD.findall(lowered)]
+    return [_plain(token) for token in _tokens(text)]
+
+
+def _tokens(text: str) -> list[str]:
+    """The words of `text` but for labels, some with the mark that follows them."""
+    lowered = text[:_MAX_CHARACTERS].lower()
+    if "<" in lowered or "&" in lowered:
+        lowered = _TAG.sub(" ", lowered)
+    if "+" in lowered:
+        lowered = _PLUS.sub(" or later ", lowered)
+    return [token for token in _WORD.findall(lowered) if token not in _LABELS]
+
+
+def _plain(token: str) -> str:
+    word = token.rstrip(".)")
+    return _SPELLING.get(word, word)
 
 
 @cache
 def catalogue() -> dict[str, str]:
     """Every id of the SPDX licence list with its name."""
-    return {licence: row["name"] for licence, row in _shipped().items()}
+    return {licence: str(row["name"]) for licence, row in _shipped().items()}
 
 
 def _explain(index: _Index, place: npt.NDArray[np.int64]) -> tuple[list[int], npt.NDArray[np.bool_]]:
     """The licences, by number, that explain the runs at `place`, and which of those runs they explain."""
     present = np.unique(place[place >= 0])
-    counts = np.diff(index.starts)[present]
-    owners = _slices(index, present)
+    counts = index.starts[present + 1] - index.starts[present]
+    owners = _slices(index, present, counts)
     run_of_owner = np.repeat(np.arange(present.size), counts)
     matched = np.bincount(owners, minlength=index.sizes.size)
     new = np.ones(present.size, bool)
@@ -118,7 +139,7 @@ def _explain(index: _Index, place: npt.NDArray[np.int64]) -> tuple[list[int], np
         fresh = np.bincount(owners[new[run_of_owner]], minlength=index.sizes.size)
         enough = (matched >= LEAST_SHARE * index.sizes) & (fresh >= _LEAST_NEW * index.sizes)
         # More explained is better, and so is less missing: of two that hold one another the true one wins.
-        score = np.where(enough, fresh * np.minimum(matched / index.sizes, 1), 0)
+        score = np.where(enough, matched * np.minimum(matched / index.sizes, 1), 0)
         best = int(np.argmax(score))
         if score[best] <= 0:
             return found, explained[np.maximum(place, 0)] & (place >= 0)
@@ -128,21 +149,21 @@ def _explain(index: _Index, place: npt.NDArray[np.int64]) -> tuple[list[int], np
         explained[present[held]] = True
 
 
-def _slices(index: _Index, present: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The owners of each run of `present`, one after the other."""
-    first, counts = index.starts[present], np.diff(index.starts)[present]
+def _slices(index: _Index, present: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The owners of each run of `present`, of which each has so many, one after the other."""
+    first = index.starts[present]
     before = np.cumsum(counts) - counts
     return index.owners[np.repeat(first - before, counts) + np.arange(int(counts.sum()))]
 
 
-def _rest(words: list[str], explained: npt.NDArray[np.bool_]) -> str:
+def _rest(tokens: list[str], explained: npt.NDArray[np.bool_]) -> str:
     """The words that lie in no long explained stretch."""
-    covered = np.convolve(explained, np.ones(RUN, np.int8))[: len(words)] > 0
+    covered = np.convolve(explained, np.ones(RUN, np.int8)) > 0
     edges = np.flatnonzero(np.diff(np.concatenate(([0], covered.view(np.int8), [0]))))
-    hidden = np.zeros(len(words), bool)
+    shown = np.ones(len(tokens), bool)
     for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        hidden[begin:end] = end - begin >= _HIDDEN
-    return " ".join(word for word, gone in zip(words, hidden.tolist(), strict=True) if not gone)
+        shown[begin:end] = end - begin < _HIDDEN
+    return " ".join(_plain(tokens[place]) for place in np.flatnonzero(shown).tolist())
 
 
 def _runs(known: Hashes) -> Hashes:
@@ -157,14 +178,17 @@ def _runs(known: Hashes) -> Hashes:
 
 @cache
 def _index() -> _Index:
-    texts = {licence: row["text"] for licence, row in _shipped().items() if row["text"]}
+    texts = [(licence, text) for licence, row in _shipped().items() for text in row["texts"]]
     vocabulary: dict[str, int] = {}
     parts, terms = [], []
-    for text in texts.values():
+    for _, text in texts:
         words = words_of(_COPYRIGHT.sub("", text.lower()))
         runs = _runs(np.array([vocabulary.setdefault(word, len(vocabulary) + 1) for word in words], np.uint64))
         parts.append(np.unique(runs))
         terms.append(np.unique(runs[: " ".join(words).partition(_END)[0].count(" ") + 1]).size)
+    # Each word as it may stand in a text, so that a token is known at one look.
+    vocabulary |= {british: vocabulary[word] for british, word in _SPELLING.items() if word in vocabulary}
+    vocabulary |= {f"{word}{mark}": number for word, number in vocabulary.items() for mark in ".)"}
     sizes = np.array([part.size for part in parts])
     runs, inverse = np.unique(np.concatenate(parts), return_inverse=True)
     order = np.argsort(inverse, kind="stable")
@@ -174,12 +198,12 @@ def _index() -> _Index:
         starts=np.concatenate(([0], np.cumsum(np.bincount(inverse)))),
         owners=np.repeat(np.arange(sizes.size), sizes)[order],
         sizes=np.array(terms, np.float64),
-        names=tuple(texts),
+        names=tuple(licence for licence, _ in texts),
     )
 
 
 @cache
-def _shipped() -> dict[str, dict[str, str]]:
+def _shipped() -> dict[str, dict[str, Any]]:
     data = (files("repotune.corpus.licences") / "texts.json.xz").read_bytes()
-    shipped: dict[str, dict[str, str]] = json.loads(lzma.decompress(data))
+    shipped: dict[str, dict[str, Any]] = json.loads(lzma.decompress(data))
     return shipped

@@ -22,6 +22,12 @@ PLACE = Path(__file__).with_name("texts.json.xz")
 _LEFT_OUT = re.compile(
     r"CC-.*-(?:AT|DE|FR|NL|JP|IGO)|CECILL-.*|LiLiQ-.*|D-FSL-.*|DL-DE-.*|etalab-.*|.*\+|LAL-.*|NLOD-.*|OGDL-.*|.*-with-.*"
 )
+_OTHER_FORMS = {
+    "BSD-3-Clause": (
+        r"Neither the name of[^.]*promote products derived",
+        "The name of the author may not be used to endorse or promote products derived",
+    )
+}
 _WORD = re.compile(r"[a-z0-9]+")
 
 
@@ -37,7 +43,7 @@ def main(path: Path) -> None:
     rows = {
         name: {
             "name": listed[name]["name"],
-            "text": _alone(name, listed[name]["licenseText"]) if name in kept else "",
+            "texts": _forms(name, _alone(name, listed[name]["licenseText"])) if name in kept else [],
         }
         for name in sorted(listed)
     }
@@ -48,6 +54,12 @@ def main(path: Path) -> None:
 def _promise(name: str) -> tuple[bool, bool, int, str]:
     """`-only` without more about it comes first, and deprecated names with `+` last."""
     return not re.fullmatch(r"[A-Z]+-[\d.]+-only", name), name.endswith("+"), len(name), name
+
+
+def _forms(name: str, text: str) -> list[str]:
+    """`text`, and what else the list's template of it allows that is common and not near to the text."""
+    pattern, other = _OTHER_FORMS.get(name, ("", ""))
+    return [text, re.sub(pattern, other, text)] if pattern else [text]
 
 
 def _alone(name: str, text: str) -> str:
