@@ -4,7 +4,7 @@ import html.parser
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repotune.corpus.stripping import LONG_BLOCK, LONG_DATA, strip, stripped
@@ -76,6 +76,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=50).map("".join), st.sampled_from(["HTML", "CSS", "Vue", "Python"]))
 def test_any_text_is_taken_and_short_content_stays(text, language):
     assert stripped(text, language) == text

@@ -6,7 +6,7 @@ import re
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repotune.corpus.languages import LANGUAGES
@@ -67,11 +67,13 @@ def annotated(documents: list[tuple[str, str, str]]) -> list[dict[str, object]]:
     return Annotate()(batch).column("signals").to_pylist()
 
 
+@settings(deadline=None)  # the first call reads tables, and machines are shared
 @given(st.lists(DOCUMENT, max_size=5))
 def test_a_document_is_measured_alike_alone_and_among_others(documents):
     assert annotated(documents) == [annotated([document])[0] for document in documents]
 
 
+@settings(deadline=None)
 @given(DOCUMENT)
 def test_shares_are_within_nought_and_one(document):
     (found,) = annotated([document])
@@ -79,6 +81,7 @@ def test_shares_are_within_nought_and_one(document):
     assert {name: value for name, value in shares.items() if value is not None and not 0 <= value <= 1} == {}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_characters_are_counted_as_str_counts_them(text):
     (found,) = annotated([(text, "a.py", "Python")])
@@ -90,6 +93,7 @@ def test_characters_are_counted_as_str_counts_them(text):
         assert found[f"{name}_share"] == sum(map(holds, text)) / max(1, len(text))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(["ab", "0x1f", "\\x41", ",", ", ", " ", "\n", "z", "0", "QUJD" * 8, "\\u00e9" * 4]), max_size=60
@@ -103,6 +107,7 @@ def test_encoded_data_is_what_the_patterns_find_in_the_whole_text(pieces):
     assert found["encoded_share"] == min(sum(runs), len(text)) / max(1, len(text))
 
 
+@settings(deadline=None)
 @given(st.lists(DOCUMENT, max_size=4))
 def test_comments_and_strings_lie_within_their_document_in_order(documents):
     texts = Texts(
