@@ -45,6 +45,15 @@ def test_a_folder_of_a_repository_is_read_as_it_was_at_a_revision(repository, ro
     repository.git("tag", "v1")
     repository.commit({"web/c.py": "1"})
     assert list(rows(f"{repository.folder / 'web'}#v1")) == ["a.py"]
+    repository.commit({"later/d.py": "1"})
+    with pytest.raises(UserError, match="is not in v1"):
+        state_of([f"{repository.folder / 'later'}#v1"])
+
+
+def test_a_revision_of_a_bundle_is_read(tagged, tmp_path, rows):
+    tagged.git("bundle", "create", "-q", str(tmp_path / "team.bundle"), "--all")
+    assert list(rows(f"{tmp_path / 'team.bundle'}#v1")) == ["old.py"]
+    assert list(rows(f"{tmp_path / 'team.bundle'}#main")) == ["new.py", "old.py"]
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

@@ -17,7 +17,7 @@ from repotune.corpus.sources.compression import compression_of, unpack
 from repotune.corpus.sources.folder import Folder, folder_state
 from repotune.corpus.sources.jsonlines import JsonLines
 from repotune.corpus.sources.mirror import update_mirror
-from repotune.corpus.sources.recognition import Found, found_at, is_url, name_of, recognise
+from repotune.corpus.sources.recognition import Found, found_at, name_of, recognise
 from repotune.corpus.sources.remote import (
     RemoteFolder,
     fetch,
@@ -94,8 +94,7 @@ def _unique(found: Sequence[Found]) -> list[str]:
 
 
 def _open_git(name: str, found: Found, mirrors: Path, authors: bool) -> Source:
-    here = _checked_out(found)
-    place, commit = update_mirror(found.place, found.reference, mirrors) if here is None else here
+    place, commit = found.here or update_mirror(found.place, found.reference, mirrors)
     return GitRepository(name, place, commit, authors)
 
 
@@ -168,16 +167,10 @@ def _state(found: Found, exclusion: Exclusion) -> str:
 
 
 def _git_state(found: Found) -> str:
-    if (here := _checked_out(found)) is None:
+    if found.here is None:
         return git.remote_reference(found.place, found.reference)[1]
-    place, commit = here
+    place, commit = found.here
     return f"{commit}:{place.prefix}" if place.prefix else commit
-
-
-def _checked_out(found: Found) -> tuple[git.Place, str] | None:
-    """Where a git repository lies on this disk, and its commit; None for one elsewhere, or in a bundle."""
-    folder = Path(found.place)
-    return git.checked_out(folder, found.reference) if not is_url(found.place) and folder.is_dir() else None
 
 
 def _digest(*lines: str) -> str:

@@ -7,7 +7,7 @@ import re
 import stat
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
@@ -44,7 +44,10 @@ _HEAD = 512  # bytes: a tar's first header
 
 @dataclass(frozen=True)
 class Found:
-    """What a string names. `place` is an absolute path or a URL; `files` are a data set's, below it."""
+    """What a string names. `place` is an absolute path or a URL; `files` are a data set's, below it.
+
+    `here` is where a git repository on this disk lies, and its commit; None for one elsewhere or in a bundle.
+    """
 
     kind: Kind
     place: str
@@ -52,6 +55,7 @@ class Found:
     reference: str = ""
     compression: Compression | None = None
     files: Sequence[str] = ()
+    here: tuple[git.Place, str] | None = None
 
 
 def is_url(repository: str) -> bool:
@@ -114,7 +118,12 @@ def _with_reference(found: Found, reference: str, repository: str) -> Found:
         raise UserError(
             f"{repository} names a revision of what is no git repository.", f"leave out #{reference}, or add a commit"
         )
-    return Found("git", found.place, found.name, reference)
+    if found.here is None:  # a bundle
+        return replace(found, reference=reference)
+    here = git.checked_out(Path(found.place), reference)
+    if here is None:
+        raise UserError(f"{found.place} is not in {reference}.", "name a revision that holds the folder")
+    return replace(found, reference=reference, here=here)
 
 
 def _found_folder(folder: Path) -> Found:
@@ -123,7 +132,8 @@ def _found_folder(folder: Path) -> Found:
         return Found("data set", place, name, files=tuple(files))
     if (folder / POSTS).is_file():
         return Found("stackexchange", str(folder / POSTS), name)
-    return Found("git" if git.checked_out(folder) else "folder", place, name)
+    here = git.checked_out(folder)
+    return Found("git" if here else "folder", place, name, here=here)
 
 
 def _found_file(path: Path) -> Found:
