@@ -72,6 +72,7 @@ SAMPLES = [
     (".pl", "Perl", "#!/usr/bin/perl\nuse strict;\nmy $x = 1;"),
     (".pl", "Raku", "use v6;\nsay 1"),
     (".pl", "Prolog", "parent(a, b).\nancestor(X, Y) :- parent(X, Y)."),
+    (".pm", "Perl", "package A;\nuse strict;\n=head1\n\nclass A of things\n"),
     (".pm", "Raku", "unit module Acme;\n"),
     (".pm", "X PixMap", "/* XPM */\nstatic char *a[] = {"),
     (".pp", "Pascal", "unit Acme;\ninterface\nuses Classes;"),
@@ -103,7 +104,7 @@ SAMPLES = [
 USUAL = {
     ".1": "1.1 changes nothing", ".cl": "__kernel void f(__global int *x) {}", ".cls": "some text",
     ".d": "void main() {}", ".f": "! a comment", ".for": "      END", ".fs": "printfn \"a\"",
-    ".gd": "extends Node\nfunc _ready():\n\tpass", ".h": "#include <stdio.h>\nint f(struct a *x);\nextern \"C\" int g;",
+    ".gd": "extends Node\nfunc _ready():\n\tpass", ".h": "#include <stdio.h>\nint f(struct a *x);\n#define C(x) static_cast<int>(x)\nextern \"C\" int g;",
     ".inc": "static const int x = 1;", ".l": "%{\n#include \"a.h\"\n%}\n%%\n[0-9]+ return N;",
     ".m": "int main(void) { return 0; }", ".md": "# Title\n\nSome *text* on: things.", ".ml": "f x", ".mod": "\x01",
     ".php": "<?php echo 1;", ".pl": "print 1;", ".pm": "package A;\n1;", ".pp": "class a { file { 'b': } }",
