@@ -25,8 +25,8 @@ from repotune.corpus.rows import with_columns
 # from 26 MB of Python for held-out files of another package, an n-gram model had 2.25 bits per byte this way, 2.39 by
 # the paper's sum over the whole document, 2.44 drawn blindly.
 _NGRAMS = 256
-# How steeply repetition rises: towards 256 it becomes DSIR's choice, and what is not chosen is lost. At 8, four times at
-# most, the divergence from held-out files of two targets fell by 91 % and 82 % of what 256 gives, and the text was
+# How steeply repetition rises: towards 256 it becomes DSIR's choice, and what is not chosen is lost. At 8, four times
+# at most, the divergence from held-out files of two targets fell by 91 % and 82 % of what 256 gives, and the text was
 # still worth 0.53 and 0.60 of itself (Kish's effective size) instead of 0.26.
 _STRENGTH = 8.0
 
