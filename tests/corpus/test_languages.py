@@ -104,7 +104,8 @@ SAMPLES = [
 USUAL = {
     ".1": "1.1 changes nothing", ".cl": "__kernel void f(__global int *x) {}", ".cls": "some text",
     ".d": "void main() {}", ".f": "! a comment", ".for": "      END", ".fs": "printfn \"a\"",
-    ".gd": "extends Node\nfunc _ready():\n\tpass", ".h": "#include <stdio.h>\n#define C(x) static_cast<int>(x)\nextern \"C\" int g;",
+    ".gd": "extends Node\nfunc _ready():\n\tpass",
+    ".h": "#include <stdio.h>\n#define C(x) static_cast<int>(x)\nextern \"C\" int g;",
     ".inc": "static const int x = 1;", ".l": "%{\n#include \"a.h\"\n%}\n%%\n[0-9]+ return N;",
     ".m": "int main(void) { return 0; }", ".md": "# Title\n\nSome *text* on: things.", ".ml": "f x", ".mod": "\x01",
     ".php": "<?php echo 1;", ".pl": "print 1;", ".pm": "package A;\n1;", ".pp": "class a { file { 'b': } }",
