@@ -33,7 +33,7 @@ def test_every_file_is_kept_once_or_dropped_with_a_reason(build, write, module, 
         "logo.png": "language",
         "tests/": "excluded",
     }
-    assert [stage["files"] for stage in corpus.summary["funnel"]] == [10, 8, 6, 6, 6, 6, 6, 6, 6]
+    assert [stage["files"] for stage in corpus.summary["funnel"]] == [10, 8, 6, 6, 6, 6, 6, 6, 6, 6]
     assert corpus.summary["languages"]["Python"]["files"] == 6
     assert sum(split["files"] for split in corpus.summary["splits"].values()) == 6
 
