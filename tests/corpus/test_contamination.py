@@ -17,7 +17,7 @@ from repotune.core.config import CorpusSettings
 from repotune.core.errors import UserError
 from repotune.corpus import contamination
 from repotune.corpus.benchmarks import find_benchmarks, read_benchmarks
-from repotune.corpus.contamination import build_index, decontamination, found_items, load_index, state_of_benchmarks
+from repotune.corpus.contamination import build_index, decontamination, load_index, state_of_benchmarks
 
 PROMPT = '''def longest_plateau(heights: list[int]) -> int:
     """Of the heights measured along a ridge, in the order walked, return the length of
@@ -119,7 +119,7 @@ def test_a_build_leaves_contaminated_files_out(
 
 def test_without_benchmarks_nothing_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REPOTUNE_DATA", raising=False)
-    assert decontamination(CorpusSettings()) == [] and found_items(CorpusSettings(), []) == {}
+    assert decontamination(CorpusSettings()) == []
 
 
 def test_built_in_names_are_looked_for_in_the_data_folder(

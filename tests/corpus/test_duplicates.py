@@ -73,13 +73,14 @@ def test_files_of_one_template_do_not_make_all_pairs(build, write, tmp_path, mon
         return jaccard(a, b, threshold)
 
     monkeypatch.setattr("repotune.corpus.duplicates.jaccard", counted)
+    monkeypatch.setattr("repotune.corpus.duplicates._MOST_COMPARED", 4)
     template = "\n".join(f"from package{number} import name{number}, other{number}" for number in range(30))
     files = {
         f"t{number}.py": template
         + "".join(f"\nvalue{number}_{line} = call(one{number}, two{line})" for line in range(25))
-        for number in range(300)
+        for number in range(600)
     }
     write(tmp_path / "api", files)
     corpus = build(tmp_path / "api")
-    assert len(corpus.kept) == 300
-    assert 300 < len(compared) <= 64 * 300 < 300 * 299 / 2
+    assert len(corpus.kept) == 600
+    assert 600 < len(compared) < 600 * 599 / 2 / 10

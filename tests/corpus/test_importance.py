@@ -11,7 +11,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repotune.corpus.importance import BUCKETS, COUNTS, Weigh, count, count_texts, log_ratios, total
+from repotune.corpus.importance import BUCKETS, COUNTS, Weigh, count, count_texts, log_ratios
 
 LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 
@@ -22,6 +22,14 @@ def batch(texts: list[str]) -> pa.RecordBatch:
 
 def package(name: str) -> list[str]:
     return [path.read_text() for path in sorted((LIBRARY / name).glob("*.py"))]
+
+
+def total(parts):
+    """The counts of all parts, as the build's SQL sums them."""
+    summed = np.zeros(BUCKETS, np.int64)
+    for part in parts:
+        np.add.at(summed, part.column("bucket").to_numpy(), part.column("count").to_numpy())
+    return summed
 
 
 @given(st.lists(st.text(max_size=60), max_size=12), st.integers(0, 12))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from repotune.core.config import MixtureSettings
 from repotune.core.errors import UserError
-from repotune.corpus.mixture import Mix, check_names, drawn, limited_weights
+from repotune.corpus.mixture import Mix, check_names, limited, sampling_keys
 
 importances = st.lists(st.tuples(st.floats(-8, 8), st.integers(0, 10**6)), min_size=1, max_size=30)
 
@@ -33,6 +33,15 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do() -> None:
     with pytest.raises(UserError, match="weighs ap") as raised:
         check_names(MixtureSettings(repositories={"ap": 2.0}), {"web", "api"})
     assert raised.value.hint == "their names are: api, web"
+
+
+def drawn(importance, draws, sizes, share):
+    """Which documents come first by their keys, up to `share` of the bytes, as the build's SQL has it."""
+    order = np.lexsort((draws, -sampling_keys(importance, draws)))
+    before = np.cumsum(sizes[order]) - sizes[order]
+    kept = np.zeros(len(order), np.bool_)
+    kept[order[before < share * sizes.sum()]] = True
+    return kept
 
 
 def test_the_drawn_hold_the_share_of_the_bytes() -> None:
@@ -66,11 +75,12 @@ def test_what_is_drawn_does_not_depend_on_the_order(
 @given(importances, st.floats(1, 100))
 def test_weights_rise_up_to_the_most_and_keep_the_epochs_length(rows: list[tuple[float, int]], most: float) -> None:
     importance, sizes = (np.array(column, float) for column in zip(*rows, strict=True))
-    weights = limited_weights(importance, sizes, most)
+    weights = limited(importance, sizes, most).weights(importance)
     assert weights.min() >= 0 and weights.max() <= most + 1e-4
     assert np.all(np.diff(weights[np.argsort(importance, kind="stable")]) >= 0)
     assert (weights * sizes).sum() == pytest.approx(sizes.sum(), rel=1e-3, abs=1)
 
 
 def test_a_most_of_one_weighs_all_alike() -> None:
-    assert limited_weights(np.array([0.3, -2.0, 0.0]), np.array([5.0, 9.0, 1.0]), 1.0).tolist() == [1.0, 1.0, 1.0]
+    levels = np.array([0.3, -2.0, 0.0])
+    assert limited(levels, np.array([5.0, 9.0, 1.0]), 1.0).weights(levels).tolist() == [1.0, 1.0, 1.0]

@@ -1,45 +1,51 @@
-"""Builds corpus/: repositories in, one Parquet file per split out, with a row for every file that was left out.
+"""Builds corpus/: repositories in, Parquet files per split out, with a row for every file that was left out.
 
-list → select by path, language, size → read → decode → licence → strip → measure → decide → sign → duplicates → split
+list and select by path, language, size → read → decode → licence → strip → redact → measure → decide → sign
+→ duplicates → split → weigh → write
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from repotune.core.artefact import write_atomically
 from repotune.core.config import CorpusSettings
+from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
-from repotune.corpus import rows
 from repotune.corpus.contamination import decontamination, found_items
-from repotune.corpus.duplicates import Sign, exact_duplicates, near_duplicates
-from repotune.corpus.engines.local import LocalEngine, Step
+from repotune.corpus.duplicates import Sign, find_duplicates
+from repotune.corpus.engines import Engine
+from repotune.corpus.engines.local import LocalEngine
+from repotune.corpus.engines.steps import Step
 from repotune.corpus.examples import drop_worst, learn_quality, weigh
+from repotune.corpus.exclusion import Exclusion
 from repotune.corpus.languages import wanted_languages
 from repotune.corpus.licences.policy import policy
 from repotune.corpus.licences.step import Licence
-from repotune.corpus.mixture import Mix, check_names
+from repotune.corpus.mixture import Limited, Mix, check_names
+from repotune.corpus.opt_out import OptOut
 from repotune.corpus.privacy import redaction
 from repotune.corpus.profiles import Decide, load_profile
 from repotune.corpus.quality import Score
 from repotune.corpus.reading import Read, decode
-from repotune.corpus.rows import Dropped
-from repotune.corpus.selection import Selection, select
+from repotune.corpus.rows import DROPPED
+from repotune.corpus.selection import Select
 from repotune.corpus.signals.annotate import Annotate
 from repotune.corpus.signals.parsing import parsable, require_parsers
 from repotune.corpus.sources import Source, open_sources
-from repotune.corpus.split import LEAST_FILES, Draw, assign
+from repotune.corpus.split import LEAST_FILES, Draw, assign, place
 from repotune.corpus.stripping import strip
-from repotune.corpus.summary import summarise, top_reasons
-from repotune.corpus.writing import write_splits
+from repotune.corpus.summary import dropped_by_rule, summarise, top_reasons
+from repotune.corpus.writing import SplitWriter, TableWriter
+
+OpenEngine = Callable[[int, Path, Console], Engine]
+"""Opens an engine with so many workers, whose tables lie in a folder."""
 
 
 def build_corpus(
@@ -49,8 +55,9 @@ def build_corpus(
     workers: int,
     root: Path = Path(),
     mirrors: Path | None = None,
+    open_engine: OpenEngine = LocalEngine,
 ) -> None:
-    """Writes the corpus of `repositories` into `work.folder`. The bytes do not depend on `workers`.
+    """Writes the corpus of `repositories` into `work.folder`. The bytes depend neither on `workers` nor on the engine.
 
     Relative paths of a profile and of examples (`corpus.quality`, `corpus.importance`) count from `root`.
     Git repositories from elsewhere are kept under `mirrors` for the next build, if it is given.
@@ -59,31 +66,34 @@ def build_corpus(
     """
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=work.folder) as name:
         scratch = Path(name)
-        sources = open_sources(
-            repositories, scratch / "sources", mirrors=mirrors, authors=bool(settings.opt_out.authors)
-        )
+        found = open_sources(repositories, scratch / "sources", mirrors=mirrors, authors=bool(settings.opt_out.authors))
+        # By name, so that the order in which they are given changes nothing.
+        sources = sorted(found, key=lambda source: source.name)
         check_names(settings.mixture, {source.name for source in sources})
-        score = learn_quality(work, settings, root)
-        selection = select(sources, settings, work.console)
-        engine = LocalEngine(workers, scratch)
-        dropped = selection.dropped + _read(work, engine, selection, _steps(sources, settings, root, work.seed, score))
-        kept = selection.found - len(dropped)
-        left_out = _duplicates(work, engine, settings.near_duplicates) if kept else {}
-        if settings.quality.keep is not None:
-            left_out |= drop_worst(_kept(engine, left_out), settings.quality.keep)
-        kept -= len(left_out)
-        if kept < LEAST_FILES:
-            raise _too_few(kept, [*dropped, *left_out.values()])
-        splits = assign(engine, left_out, kept, settings.validation_share, settings.test_share)
-        unimportant, weights = weigh(work, engine.documents, splits, settings, root)
-        splits = {document: split for document, split in splits.items() if document not in unimportant}
-        dropped += (left_out | unimportant).values()
-        written = write_splits(work.folder, engine.documents(), splits, weights)
-    pq.write_table(rows.table(dropped), work.folder / "dropped.parquet", compression="zstd")
-    summary = summarise(selection.found, selection.found_bytes, dropped, written)
-    summary["contamination"] = found_items(settings, dropped, root)
+        steps = _steps(sources, settings, root, work.seed, learn_quality(work, settings, root))
+        (scratch / "tables").mkdir()
+        with open_engine(workers, scratch / "tables", work.console) as engine:
+            _read(engine, sources, settings, steps)
+            _compare(engine, settings)
+            limited = _divide(work, engine, settings, root)
+            engine.write_documents("placed", SplitWriter(work.folder, limited))
+            order = ("repository", "path", "rule", "value")
+            engine.write("SELECT * FROM all_dropped", order, TableWriter(work.folder / "dropped.parquet", DROPPED))
+            summary = summarise(engine, dropped_by_rule(engine))
+            summary["contamination"] = found_items(settings, engine, root)
     write_atomically(work.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-    work.console.say(f"  {len(splits)} of {selection.found} files are kept; {top_reasons(dropped)}")
+    files = [summary["funnel"][stage]["files"] for stage in (-1, 0)]
+    work.console.say(f"  {files[0]} of {files[1]} files are kept; {top_reasons(summary['dropped'])}")
+
+
+def _read(engine: Engine, sources: Sequence[Source], settings: CorpusSettings, steps: Sequence[Step]) -> None:
+    """Makes `documents`, what the steps keep of the files that the sources list."""
+    select = Select(
+        sources, Exclusion(settings.exclude), OptOut(settings.opt_out), wanted_languages(settings.languages)
+    )
+    engine.start("sources", pa.table({"source": pa.array(range(len(sources)), pa.int64())}))
+    engine.map("listed", "sources", [select], "listing")
+    engine.map("documents", "listed", steps, "reading")
 
 
 def _steps(
@@ -107,41 +117,45 @@ def _filters(settings: CorpusSettings, root: Path) -> list[Step]:
     return [Annotate(parsed), Decide(profile), *decontamination(settings, root)]
 
 
-def _read(work: Work, engine: LocalEngine, selection: Selection, steps: Sequence[Step]) -> list[Dropped]:
-    """Takes the selected files through `steps`. Returns those that were dropped on the way."""
-    dropped: list[Dropped] = []
-    with work.console.progress("reading", len(selection.selected), "files") as progress:
-        for files, lost in engine.apply(list(selection.batches()), steps):
-            dropped += [Dropped(**row) for row in lost.to_pylist()]
-            progress.advance(files)
-    return dropped
+def _compare(engine: Engine, settings: CorpusSettings) -> None:
+    """Makes `left_out`: the documents that others make superfluous, as duplicates or by their quality."""
+    find_duplicates(engine, settings.near_duplicates)
+    left_out = ["SELECT document FROM repeated"]
+    if settings.quality.keep is not None:
+        drop_worst(engine, settings.quality.keep)
+        left_out.append("SELECT document FROM dropped_worst")
+    engine.sql("left_out", " UNION ALL ".join(left_out))
 
 
-def _duplicates(work: Work, engine: LocalEngine, threshold: float) -> dict[int, Dropped]:
-    """The dropped rows of duplicates, by document; each names the file that is kept."""
-    exact = exact_duplicates(engine)
-    near = near_duplicates(engine, threshold, work.console)
-    # What repeats a near-duplicate is told the file that is kept in its place.
-    kept = exact | near | {document: near.get(first, first) for document, first in exact.items()}
-    names = engine.query("SELECT document, repository, path, size FROM documents ORDER BY document")
-    about = {row["document"]: row for row in names.to_pylist()}
-    found = {}
-    for document, first in kept.items():
-        rule, limit = ("near_duplicate", f"{threshold:g}") if document in near else ("exact_duplicate", "equal text")
-        value = f"{about[first]['repository']}/{about[first]['path']}"
-        row = about[document]
-        found[document] = Dropped(row["repository"], row["path"], rule, value, limit, row["size"])
-    return found
+def _divide(work: Work, engine: Engine, settings: CorpusSettings, root: Path) -> Limited | None:
+    """Makes `placed`, where each document goes, and `all_dropped`. Returns how importance weighs, if it does."""
+    tables = ["dropped", "dropped_repeated"] + ["dropped_worst"] * (settings.quality.keep is not None)
+    kept = _count(engine, "documents") - _count(engine, "left_out")
+    if kept < LEAST_FILES:
+        _unite(engine, tables)
+        raise _too_few(kept, top_reasons(dropped_by_rule(engine)))
+    assign(engine, kept, settings.validation_share, settings.test_share)
+    weighed, undrawn = bool(settings.importance.target), settings.importance.keep is not None
+    limited = None
+    if weighed:
+        engine.sql("training", "SELECT document FROM splits WHERE split = 'train'")
+        limited = weigh(work, engine, "training", settings, root)
+    place(engine, weighed, weighed and undrawn)
+    _unite(engine, tables + ["dropped_undrawn"] * (weighed and undrawn))
+    return limited
 
 
-def _kept(engine: LocalEngine, left_out: Collection[int]) -> pa.Table:
-    """What is told of the documents but for those left out."""
-    rows = engine.query("SELECT document, repository, path, size, quality FROM documents ORDER BY document")
-    return rows.filter(pc.invert(pc.is_in(rows["document"], value_set=pa.array(left_out, pa.int64()))))
+def _unite(engine: Engine, tables: Sequence[str]) -> None:
+    columns = ", ".join(DROPPED.names)
+    engine.sql("all_dropped", " UNION ALL ".join(f"SELECT {columns} FROM {table}" for table in tables))
 
 
-def _too_few(kept: int, dropped: Sequence[Dropped]) -> UserError:
+def _count(engine: Engine, table: str) -> int:
+    return int(engine.collect(f"SELECT count(*) AS n FROM {table}")["n"][0].as_py())
+
+
+def _too_few(kept: int, reasons: str) -> UserError:
     return UserError(
-        f"Only {kept} files are left for training, validation and test; {top_reasons(dropped)}.",
+        f"Only {kept} files are left for training, validation and test; {reasons}.",
         "name more repositories in project.repositories, or loosen corpus.languages, corpus.licences or corpus.exclude",
     )

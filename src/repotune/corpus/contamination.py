@@ -28,8 +28,9 @@ import pyarrow as pa
 from repotune.core.artefact import digest, file_digest
 from repotune.core.config import CorpusSettings
 from repotune.corpus.benchmarks import Part, benchmark_files, find_benchmarks, read_benchmarks
+from repotune.corpus.engines import Engine
 from repotune.corpus.hashing import STEP, Hashes, mix
-from repotune.corpus.rows import Dropped, with_reasons
+from repotune.corpus.rows import with_reasons
 from repotune.corpus.shingles import token_hashes
 
 GRAM_WORDS = 10
@@ -106,10 +107,13 @@ def state_of_benchmarks(settings: CorpusSettings, root: Path = Path()) -> str:
     return digest([file_digest(path) for path in benchmark_files(find_benchmarks(settings.contamination, root))])
 
 
-def found_items(settings: CorpusSettings, dropped: Iterable[Dropped], root: Path = Path()) -> dict[str, dict[str, Any]]:
+def found_items(settings: CorpusSettings, engine: Engine, root: Path = Path()) -> dict[str, dict[str, Any]]:
     """By benchmark: how many items were looked for, which were found, and in how many files (all of them dropped)."""
     paths = tuple(find_benchmarks(settings.contamination, root))
-    told = [json.loads(row.value) for row in dropped if row.rule == _RULE]
+    if not paths:
+        return {}
+    values = engine.collect(f"SELECT value FROM dropped WHERE rule = '{_RULE}'")["value"].to_pylist()
+    told = [json.loads(value) for value in values]
     summary = {}
     for benchmark, items in sorted(load_index(paths).searched().items()):
         held = [row[benchmark] for row in told if benchmark in row]

@@ -4,87 +4,152 @@ Which one stays is a total order over what the files are, never over how they we
 unknown one, the later commit, the shorter path, then path and repository.
 
 Near-duplicates are what a kept file resembles with a Jaccard similarity of at least the threshold, verified exactly on
-their shingles; MinHash bands only propose. Walking down the order, a file is dropped if it resembles one that is kept,
+their shingles; MinHash bands only propose. A file is dropped if it resembles one earlier in the order that is kept,
 else it is kept itself. So no two kept files are near-duplicates (of those the bands propose), and none is dropped for
 a file that it does not resemble, as happens where similarity is passed on along a chain.
+
+That is the lexicographically first maximal independent set of the similarity graph. It needs no walk down the order: in
+each round the files without an earlier neighbour stay, their neighbours go, and what went frees others (Blelloch,
+Fineman and Shun, "Greedy sequential maximal independent set and matching are parallel on average", SPAA 2012).
 """
 
 from __future__ import annotations
 
 import hashlib
-import heapq
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from repotune.core.console import Console
-from repotune.corpus.engines.local import LocalEngine
+from repotune.corpus.engines import Engine
 from repotune.corpus.rows import with_columns
 from repotune.corpus.shingles import band_keys, band_rows, jaccard, shingles
 
-# A bucket of n files would make n² pairs. Each file is compared with what is kept of its buckets, at most this many of
-# a bucket and this many in all, those first with which it shares most bands. Beyond, a duplicate may stay; none that
-# differs is ever dropped. Buckets this full hold templates that differ more than they agree.
-_MOST_REPRESENTATIVES = 64
+# A bucket of n files would make n² pairs. Each file is compared with the first of its bucket, at most this many. Where
+# that misses a duplicate, it may stay; none that differs is ever dropped. Buckets this full hold templates, or copies
+# of which the first few already tell.
 _MOST_COMPARED = 64
 
-_ORDER = "CASE WHEN licence = 'unknown' THEN 1 ELSE 0 END, committed DESC, length(path), path, repository"
-
-EXACT = f"""
-SELECT document, kept
-FROM (SELECT document, first_value(document) OVER (PARTITION BY normal ORDER BY {_ORDER}) AS kept FROM documents) AS d
+EXACT = """
+SELECT document, kept FROM (
+    SELECT document, first_value(document) OVER (PARTITION BY normal ORDER BY precedence) AS kept FROM documents
+) AS named
 WHERE document <> kept
-ORDER BY document
 """
 
-# Only buckets that more than one file shares, file by file down the order.
-BUCKETS = f"""
-WITH firsts AS (
-    SELECT document, licence, committed, path, repository,
-           row_number() OVER (PARTITION BY normal ORDER BY {_ORDER}) AS copy
-    FROM documents
-), ranked AS (
-    SELECT document, row_number() OVER (ORDER BY {_ORDER}) AS place FROM firsts WHERE copy = 1
-), shared AS (
-    SELECT bands.key FROM bands JOIN ranked ON bands.document = ranked.document GROUP BY bands.key HAVING count(*) > 1
-)
-SELECT ranked.place, ranked.document, bands.key
-FROM bands JOIN ranked ON bands.document = ranked.document JOIN shared ON bands.key = shared.key
-ORDER BY ranked.place, bands.key
+BUCKETS = """
+SELECT * FROM (
+    SELECT bands.key, d.document, d.shingle_count,
+           row_number() OVER (PARTITION BY bands.key ORDER BY d.precedence) AS place,
+           count(*) OVER (PARTITION BY bands.key) AS members
+    FROM bands JOIN documents AS d ON bands.document = d.document LEFT JOIN exact ON d.document = exact.document
+    WHERE exact.document IS NULL
+) AS filled
+WHERE members > 1
+"""
+
+# Sizes alone rule out most pairs: a Jaccard similarity is at most the smaller set's share of the larger.
+PAIRS = """
+SELECT DISTINCT later.document, earlier.document AS other
+FROM buckets AS later
+JOIN (SELECT * FROM buckets WHERE place <= {most}) AS earlier
+    ON later.key = earlier.key AND earlier.place < later.place
+WHERE least(later.shingle_count, earlier.shingle_count)
+    >= {threshold} * greatest(later.shingle_count, earlier.shingle_count)
+"""
+
+# One round: who has no earlier neighbour left stays, and who resembles one of those goes.
+LOST = """
+SELECT DISTINCT edges.document FROM {edges} AS edges
+JOIN (SELECT other FROM {edges} EXCEPT SELECT document FROM {edges}) AS roots ON edges.other = roots.other
+"""
+EDGES = """
+SELECT edges.* FROM {edges} AS edges
+LEFT JOIN {lost} AS a ON edges.document = a.document LEFT JOIN {lost} AS b ON edges.other = b.document
+WHERE a.document IS NULL AND b.document IS NULL
+"""
+
+NEAR = """
+SELECT document, other AS kept FROM (
+    SELECT edges.document, edges.other,
+           row_number() OVER (PARTITION BY edges.document ORDER BY edges.similarity DESC, d.precedence) AS place
+    FROM edges JOIN lost ON edges.document = lost.document LEFT JOIN lost AS gone ON edges.other = gone.document
+    JOIN documents AS d ON edges.other = d.document
+    WHERE gone.document IS NULL
+) AS named
+WHERE place = 1
+"""
+
+# What repeats a near-duplicate is told the file that is kept in its place.
+REPEATED = """
+SELECT document, kept, 'near_duplicate' AS rule, '{threshold:g}' AS threshold FROM near
+UNION ALL
+SELECT exact.document, coalesce(near.kept, exact.kept) AS kept, 'exact_duplicate' AS rule, 'equal text' AS threshold
+FROM exact LEFT JOIN near ON exact.kept = near.document
+"""
+
+DROPPED_REPEATED = """
+SELECT d.document, d.repository, d.path, repeated.rule, concat(kept.repository, '/', kept.path) AS value,
+       repeated.threshold, d.size
+FROM repeated JOIN documents AS d ON repeated.document = d.document
+JOIN documents AS kept ON repeated.kept = kept.document
 """
 
 _TRAILING = re.compile(r"[ \t\r\f\v]+$", re.MULTILINE)
+_LATER_FIRST = str.maketrans("0123456789", "9876543210")
 
 
 @dataclass(frozen=True)
 class Sign:
-    """Adds what duplicates are found by to a batch with `text`.
+    """Adds what duplicates are found by to a batch with `text`, and by what they are ordered.
 
-    `normal` is the hash of the text without trailing white space, `tokens` their number, `shingles` the ascending
-    hashes and `bands` the keys of the MinHash bands; these two are empty for a file shorter than a shingle.
+    `text_bytes` is the text's length as UTF-8, `normal` the hash of the text without trailing white space, `tokens`
+    their number, `shingles` the ascending hashes (64 bits each), `shingle_count` their number and `bands` the keys of
+    the MinHash bands; these are empty for a file shorter than a shingle. `precedence` sorts before what of its likes
+    goes.
     """
 
     threshold: float
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         texts = batch.column("text").to_pylist()
-        sets, tokens = zip(*(shingles(text.encode()) for text in texts), strict=True) if texts else ((), ())
+        data = [text.encode() for text in texts]
+        sets, tokens = zip(*map(shingles, data), strict=True) if texts else ((), ())
         keys = band_keys(list(sets), band_rows(self.threshold)).view(np.int64)  # signed: Spark knows no other
         bands = [row if len(found) else row[:0] for row, found in zip(keys, sets, strict=True)]
+        about = (batch.column(name).to_pylist() for name in ("licence", "committed", "path", "repository", "document"))
         return with_columns(
             batch,
+            text_bytes=pa.array(map(len, data), pa.int64()),
             normal=pa.array([normal_digest(text) for text in texts], pa.string()),
             tokens=pa.array(tokens, pa.int64()),
-            shingles=pa.array(sets, pa.list_(pa.uint64())),
+            shingles=pa.array([found.tobytes() for found in sets], pa.binary()),
+            shingle_count=pa.array([len(found) for found in sets], pa.int64()),
             bands=pa.array(bands, pa.list_(pa.int64())),
+            precedence=pa.array([precedence(*row) for row in zip(*about, strict=True)], pa.string()),
         )
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Keeps the pairs whose shingles, `left` and `right`, are alike enough, with their `similarity`."""
+
+    threshold: float
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        sides = (batch.column(name).to_pylist() for name in ("left", "right"))
+        sets = ((np.frombuffer(a, np.uint64), np.frombuffer(b, np.uint64)) for a, b in zip(*sides, strict=True))
+        similarity = pa.array([jaccard(a, b, self.threshold) for a, b in sets], pa.float64())
+        found = with_columns(batch.select(["document", "other"]), similarity=similarity)
+        return found.filter(pc.greater_equal(similarity, self.threshold))
+
+
+def precedence(licence: str, committed: str, path: str, repository: str, document: int) -> str:
+    """A text that sorts before those of the likes of this file which go if it stays; no two files have the same."""
+    later_first = committed.translate(_LATER_FIRST) if committed else "~"
+    return f"{licence == 'unknown':d}\t{later_first}\t{len(path):06}\t{path}\t{repository}\t{document:020}"
 
 
 def normal_digest(text: str) -> str:
@@ -92,43 +157,19 @@ def normal_digest(text: str) -> str:
     return hashlib.sha256(_TRAILING.sub("", text.replace("\r\n", "\n")).strip("\n").encode()).hexdigest()
 
 
-def exact_duplicates(engine: LocalEngine) -> dict[int, int]:
-    """Each document that repeats another, and the one that stays."""
-    found = engine.query(EXACT)
-    return dict(zip(found["document"].to_pylist(), found["kept"].to_pylist(), strict=True))
-
-
-def near_duplicates(engine: LocalEngine, threshold: float, console: Console) -> dict[int, int]:
-    """Each document, exact duplicates aside, that resembles a kept one, and that kept one."""
-    dropped: dict[int, int] = {}
-    kept_in: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    buckets = engine.query(BUCKETS)
-    with console.progress("comparing", pc.count_distinct(buckets["document"]).as_py(), "files") as progress:
-        for place, document, keys in _by_document(buckets):
-            shared = Counter(other for key in keys for other in kept_in[key])
-            found = _first_alike(engine, document, shared, threshold)
-            if found is not None:
-                dropped[document] = found
-            else:
-                for key in keys:
-                    if len(kept_in[key]) < _MOST_REPRESENTATIVES:
-                        kept_in[key].append((place, document))
-            progress.advance()
-    return dropped
-
-
-def _first_alike(engine: LocalEngine, document: int, shared: Counter[tuple[int, int]], threshold: float) -> int | None:
-    """The first of the kept files `shared` (place, document) that `document` resembles, by bands shared, then place."""
-    hashes = engine.shingles(document)
-    for _, (_, other) in heapq.nsmallest(_MOST_COMPARED, ((-bands, kept) for kept, bands in shared.items())):
-        if jaccard(hashes, engine.shingles(other), threshold) >= threshold:
-            return other
-    return None
-
-
-def _by_document(buckets: pa.Table) -> Iterator[tuple[int, int, list[int]]]:
-    """Place, document and keys, document by document. `buckets` is turned into Python objects piece by piece."""
-    pieces = buckets.to_batches(max_chunksize=100_000)
-    rows = (row for piece in pieces for row in zip(*(column.to_pylist() for column in piece.columns), strict=True))
-    for (place, document), group in groupby(rows, key=itemgetter(0, 1)):
-        yield place, document, [key for _, _, key in group]
+def find_duplicates(engine: Engine, threshold: float) -> None:
+    """Makes `repeated` (document, kept, rule, threshold) and `dropped_repeated` (rows of DROPPED, and document)."""
+    engine.sql("exact", EXACT)
+    engine.sql("buckets", BUCKETS)
+    engine.sql("pairs", PAIRS.format(most=_MOST_COMPARED, threshold=threshold - 1e-9))
+    engine.compare("edges", "pairs", Compare(threshold))
+    rounds, edges = 0, "edges"
+    while engine.collect(f"SELECT count(*) AS n FROM {edges}")["n"][0].as_py():
+        engine.sql(f"lost_{rounds}", LOST.format(edges=edges))
+        engine.sql(f"edges_{rounds}", EDGES.format(edges=edges, lost=f"lost_{rounds}"))
+        rounds, edges = rounds + 1, f"edges_{rounds}"
+    lost = [f"SELECT document FROM lost_{number}" for number in range(rounds)]
+    engine.sql("lost", " UNION ALL ".join(lost) or "SELECT document FROM edges")
+    engine.sql("near", NEAR)
+    engine.sql("repeated", REPEATED.format(threshold=threshold))
+    engine.sql("dropped_repeated", DROPPED_REPEATED)

@@ -6,46 +6,57 @@ documents are known, in two passes over them: one counts n-grams, one weighs. Va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from repotune.core.config import CorpusSettings
 from repotune.core.flow import Work
-from repotune.corpus.importance import Weigh, count, count_texts, log_ratios, total
-from repotune.corpus.mixture import drawn, limited_weights
+from repotune.corpus.engines import Engine
+from repotune.corpus.engines.steps import Only
+from repotune.corpus.importance import BUCKETS, Weigh, count, count_texts, log_ratios
+from repotune.corpus.logistic import Integers
+from repotune.corpus.mixture import Limited, limited, sampling_keys
 from repotune.corpus.quality import Score, train_quality, write_model
-from repotune.corpus.rows import Dropped, with_columns
+from repotune.corpus.rows import with_columns
 from repotune.corpus.samples import named_samples
 
-MEASURED = {"quality": pa.float64(), "importance": pa.float64()}
-"""The signals that exist only where a project names examples; null elsewhere."""
-
 _CHANCE = 0.6  # an AUC below which samples are hardly told apart
+_BINS = 1000  # of importance, a unit: its logarithm of odds moves by a hundredth from one to the next
 
-Documents = Callable[[], Iterator[pa.RecordBatch]]
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The importance of training documents, and the factor that their weight is multiplied by; both by document."""
-
-    importance: Mapping[int, float] = field(default_factory=dict)
-    factors: Mapping[int, float] = field(default_factory=dict)
-
-    def apply(self, batch: pa.RecordBatch, split: pa.Array) -> pa.RecordBatch:
-        """`batch` with `weight`, 1 for what is not trained on, and with every column of MEASURED."""
-        documents = batch.column("document").to_pylist()
-        factors = pa.array([self.factors.get(document, 1.0) for document in documents], pa.float64())
-        weight = pc.if_else(pc.equal(split, "train"), pc.multiply(batch.column("weight"), factors), 1.0)
-        measured = {"importance": [self.importance.get(document) for document in documents]}
-        absent = {name: [None] * len(documents) for name in MEASURED if name not in batch.schema.names}
-        columns = {name: pa.array(values, MEASURED[name]) for name, values in (absent | measured).items()}
-        return with_columns(batch, weight=weight, **columns)
+# Of equal quality no document goes without the other.
+_WORST = """
+WITH ranked AS (
+    SELECT d.quality, sum(d.size) OVER (ORDER BY d.quality DESC, d.document) - d.size AS before,
+           sum(d.size) OVER () AS total
+    FROM documents AS d LEFT JOIN repeated ON d.document = repeated.document WHERE repeated.document IS NULL
+)
+SELECT min(quality) AS least FROM ranked WHERE before < {share} * total
+"""
+_DROPPED_WORST = """
+SELECT d.document, d.repository, d.path, 'quality' AS rule, {shown} AS value, '{limit}' AS threshold, d.size
+FROM documents AS d LEFT JOIN repeated ON d.document = repeated.document
+WHERE repeated.document IS NULL AND d.quality < CAST('{least!r}' AS DOUBLE)
+"""
+_DROPPED_UNDRAWN = """
+WITH ranked AS (
+    SELECT *, sum(size) OVER (ORDER BY sampling_key DESC, draw, document) - size AS before, sum(size) OVER () AS total
+    FROM weighed
+)
+SELECT document, repository, path, 'importance' AS rule, {shown} AS value, '{limit}' AS threshold, size FROM ranked
+WHERE before >= {share} * total
+"""
+_COUNTS = "SELECT bucket, CAST(sum(count) AS BIGINT) AS count FROM grams GROUP BY bucket"
+_HISTOGRAM = """
+SELECT CAST(floor(importance * {bins}) AS BIGINT) AS bin, CAST(sum(size) AS BIGINT) AS size
+FROM weighed GROUP BY CAST(floor(importance * {bins}) AS BIGINT) ORDER BY bin
+"""
+# Both engines show a double in their own way, but cut numbers alike.
+_SHOWN = """
+concat(CASE WHEN {column} < 0 THEN '-' ELSE '' END, CAST(CAST(floor(abs({column})) AS BIGINT) AS STRING), '.',
+       lpad(CAST(CAST(floor((abs({column}) - floor(abs({column}))) * 10000) AS BIGINT) AS STRING), 4, '0'))
+"""
 
 
 def learn_quality(work: Work, settings: CorpusSettings, root: Path) -> Score | None:
@@ -62,52 +73,42 @@ def learn_quality(work: Work, settings: CorpusSettings, root: Path) -> Score | N
     return Score(model, settings.quality.threshold)
 
 
-def drop_worst(kept: pa.Table, share: float) -> dict[int, Dropped]:
-    """The documents, by number, without which `share` of the bytes are left, those of the highest quality.
-
-    `kept` has document, repository, path, size and quality. Of equal quality none goes without the other.
-    """
-    quality, sizes = kept["quality"].to_numpy(), kept["size"].to_numpy()
-    order = np.argsort(-quality, kind="stable")
-    within = np.cumsum(sizes[order]) - sizes[order] < share * sizes.sum()
-    threshold = float(quality[order][within].min(initial=1.0))
-    limit = f"at least {threshold:.4f}, where the best {share:g} of the text ends"
-    lost = kept.filter(pc.less(kept["quality"], threshold))
-    return _dropped(lost, "quality", limit)
+def drop_worst(engine: Engine, share: float) -> None:
+    """Makes `dropped_worst` (rows of DROPPED, and document): those without which `share` of the bytes are left, of the
+    highest quality."""
+    least = engine.collect(_WORST.format(share=share))["least"][0].as_py() or 0.0
+    limit = f"at least {least:.4f}, where the best {share:g} of the text ends"
+    engine.sql(
+        "dropped_worst", _DROPPED_WORST.format(shown=_SHOWN.format(column="d.quality"), limit=limit, least=least)
+    )
 
 
-def weigh(
-    work: Work, documents: Documents, splits: Mapping[int, str], settings: CorpusSettings, root: Path
-) -> tuple[dict[int, Dropped], Weights]:
-    """The training documents that are not drawn, by number, and the weights of the others; both by importance.
-
-    `documents` yields batches with document, text, repository, path, size and draw, and is gone through twice.
-    """
-    if not settings.importance.target:
-        return {}, Weights()
+def weigh(work: Work, engine: Engine, training: str, settings: CorpusSettings, root: Path) -> Limited | None:
+    """Makes `weighed` (document, importance, …) of the documents in table `training`, and `dropped_undrawn` (rows of
+    DROPPED, and document) where only a share is kept. Returns how the others are weighted, if they are."""
     target = named_samples(settings, root)["corpus.importance.target"].texts()
-    training = pa.array([document for document, split in splits.items() if split == "train"], pa.int64())
-
-    def texts() -> Iterator[pa.RecordBatch]:
-        for batch in documents():
-            yield batch.filter(pc.is_in(batch.column("document"), value_set=training))
-
-    step = Weigh(log_ratios(count_texts(target), total(count(batch) for batch in texts())))
-    rows = pa.Table.from_batches([step(batch).drop_columns("text") for batch in texts()])
-    importance, sizes = rows["importance"].to_numpy(), rows["size"].to_numpy().astype(np.float64)
-    by_document = dict(zip(rows["document"].to_pylist(), importance.tolist(), strict=True))
-    work.console.say(f"  importance: {len(rows)} training files against {len(target)} of the target")
-    lost, factors = {}, {}
+    engine.map("grams", "documents", [count], "counting", among=training)
+    ratios = log_ratios(count_texts(target), _total(engine.collect(_COUNTS)))
+    measured = ("document", "repository", "path", "size", "draw", "importance", "sampling_key")
+    engine.map("weighed", "documents", [Weigh(ratios), key, Only(measured)], "weighing", among=training)
+    work.console.say(f"  importance: measured against {len(target)} files of the target")
     if (share := settings.importance.keep) is not None:
-        kept = drawn(importance, rows["draw"].to_numpy(), sizes, share)
-        lost = _dropped(rows.filter(pa.array(~kept)), "importance", f"drawn among {share:g} of the text")
-    if (most := settings.importance.most) is not None:
-        factors = dict(zip(by_document, limited_weights(importance, sizes, most).tolist(), strict=True))
-    return lost, Weights(by_document, factors)
+        shown, limit = _SHOWN.format(column="importance"), f"drawn among {share:g} of the text"
+        engine.sql("dropped_undrawn", _DROPPED_UNDRAWN.format(shown=shown, limit=limit, share=share))
+    if settings.importance.most is None:
+        return None
+    bins = engine.collect(_HISTOGRAM.format(bins=f"{_BINS}.0"))
+    importance = (bins["bin"].to_numpy() + 0.5) / _BINS
+    return limited(importance, bins["size"].to_numpy().astype(np.float64), settings.importance.most)
 
 
-def _dropped(lost: pa.Table, signal: str, limit: str) -> dict[int, Dropped]:
-    return {
-        row["document"]: Dropped(row["repository"], row["path"], signal, f"{row[signal]:.4f}", limit, row["size"])
-        for row in lost.select(["document", "repository", "path", "size", signal]).to_pylist()
-    }
+def key(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Adds `sampling_key`, by which documents are drawn, to a batch with `importance` and `draw`."""
+    keys = sampling_keys(batch.column("importance").to_numpy(), batch.column("draw").to_numpy())
+    return with_columns(batch, sampling_key=pa.array(keys, pa.float64()))
+
+
+def _total(counts: pa.Table) -> Integers:
+    summed = np.zeros(BUCKETS, np.int64)
+    summed[counts["bucket"].to_numpy()] = counts["count"].to_numpy()
+    return summed

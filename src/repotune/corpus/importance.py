@@ -40,14 +40,6 @@ def count_texts(texts: Iterable[bytes]) -> Integers:
     return counts
 
 
-def total(counts: Iterable[pa.RecordBatch]) -> Integers:
-    """The sum of counts (COUNTS), over all buckets."""
-    summed = np.zeros(BUCKETS, np.int64)
-    for batch in counts:
-        np.add.at(summed, batch.column("bucket").to_numpy(), batch.column("count").to_numpy())
-    return summed
-
-
 def log_ratios(target: Integers, corpus: Integers) -> Floats:
     """log(target's share / corpus's share) of each bucket, from the counts of both; 0 where the corpus has nothing."""
     shares = corpus / max(1, corpus.sum())

@@ -11,7 +11,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from repotune.core.config import MixtureSettings
@@ -55,27 +54,38 @@ def check_names(settings: MixtureSettings, repositories: Collection[str]) -> Non
             )
 
 
-def drawn(importance: Floats, draws: Floats, sizes: Floats, share: float) -> npt.NDArray[np.bool_]:
-    """Which documents are kept: without replacement, with odds as their importance weights, `share` of the bytes.
+def sampling_keys(importance: Floats, draws: Floats) -> Floats:
+    """The keys by whose descending order documents are drawn without replacement, with odds as their importance.
 
     `draws` are numbers in 0…1, one a document, that decide; the keys are Gumbel's (Kool et al. 2019), as in DSIR.
     """
     fresh = (mix(draws.view(np.uint64)) >> np.uint64(11)) * 2.0**-53  # the draws themselves chose the validation split
-    keys = _NGRAMS * importance - np.log(-np.log(np.clip(fresh, 2.0**-53, 1 - 2.0**-53)))
-    order = np.lexsort((draws, -keys))
-    before = np.cumsum(sizes[order]) - sizes[order]
-    kept = np.zeros(len(keys), np.bool_)
-    kept[order[before < share * sizes.sum()]] = True
-    return kept
+    keys: Floats = _NGRAMS * importance - np.log(-np.log(np.clip(fresh, 2.0**-53, 1 - 2.0**-53)))
+    return keys
 
 
-def limited_weights(importance: Floats, sizes: Floats, most: float) -> Floats:
-    """Weights that rise with the importance up to `most`, and leave an epoch as long as it is without them."""
-    raised = _STRENGTH * (importance - importance.max(initial=-math.inf))
-    low, high = 0.0, math.log(most) - float(raised.min(initial=0.0))
+@dataclass(frozen=True)
+class Limited:
+    """Weights that rise with the importance up to `most`. `offset` settles how long an epoch is."""
+
+    offset: float
+    most: float
+
+    def weights(self, importance: Floats) -> Floats:
+        """The weight of each document, to four digits."""
+        weights: Floats = np.minimum(self.most, np.exp(_STRENGTH * importance + self.offset))
+        return weights.round(4)
+
+
+def limited(importance: Floats, sizes: Floats, most: float) -> Limited:
+    """The weights that leave an epoch as long as it is without them.
+
+    `sizes` are the bytes at each importance: of single documents, or of all in a narrow range.
+    """
+    low = -_STRENGTH * float(importance.max(initial=0.0))
+    high = math.log(most) - _STRENGTH * float(importance.min(initial=0.0))
     for _ in range(60):  # halved until doubles end
         middle = (low + high) / 2
-        weights = np.minimum(most, np.exp(raised + middle))
+        weights = np.minimum(most, np.exp(_STRENGTH * importance + middle))
         low, high = (middle, high) if float((sizes * weights).sum()) < float(sizes.sum()) else (low, middle)
-    rounded: Floats = np.round(weights, 4)
-    return rounded
+    return Limited((low + high) / 2, most)

@@ -25,13 +25,13 @@ from repotune.core.artefact import Manifest, require_artefact, unfinished_path, 
 from repotune.core.config import OptOutSettings
 from repotune.core.errors import UserError
 from repotune.core.flow import locked
-from repotune.corpus import rows
 from repotune.corpus.lineage import Model, models_of
 from repotune.corpus.opt_out import RULE, OptOut, add_to_opt_out, as_settings, literal, merged
-from repotune.corpus.rows import Dropped, Listed
+from repotune.corpus.rows import DROPPED, Listed
 from repotune.corpus.split import SPLITS
-from repotune.corpus.summary import summarise
+from repotune.corpus.summary import Counts, by_name, funnel
 from repotune.corpus.why import explain
+from repotune.corpus.writing import TableWriter
 
 REMOVALS_NAME = "removals.json"
 """What was taken out of a corpus after it was built: `line`, `files`, `bytes`, and the `corpus` that held it."""
@@ -150,19 +150,42 @@ def _write(
             _same(folder / name, beside / name)
     if not removed.num_rows:
         return
-    dropped = [Dropped(**row) for row in pq.read_table(folder / "dropped.parquet").to_pylist()]
-    dropped += [
-        Dropped(row["repository"], row["path"], RULE, line, "", row["size"])
-        for row in removed.select(["repository", "path", "size"]).to_pylist()
-    ]
-    pq.write_table(rows.table(dropped), beside / "dropped.parquet", compression="zstd")
+    dropped = _dropped(folder, removed, line)
+    writer = TableWriter(beside / "dropped.parquet", DROPPED)
+    for batch in dropped.to_batches():
+        writer.add(batch)
+    writer.close()
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    found = summary["funnel"][0]
-    summary |= summarise(found["files"], found["bytes"], dropped, left)
+    found = {unit: summary["funnel"][0][unit] for unit in ("files", "bytes")}
+    counts = _counted(dropped, "rule")
+    summary |= {"funnel": funnel(found, counts), "dropped": counts, "replaced": _replaced(left)}
+    summary |= {name: _counted(left, name.removesuffix("s")) for name in ("languages", "licences", "splits")}
     write_atomically(beside / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     entry = {"line": line, "files": removed.num_rows, "bytes": pc.sum(removed["size"]).as_py()}
     history = [*history, entry | {"corpus": manifest.contents}]
     write_atomically(beside / REMOVALS_NAME, json.dumps(history, indent=2, ensure_ascii=False) + "\n")
+
+
+def _dropped(folder: Path, removed: pa.Table, line: str) -> pa.Table:
+    """The rows of dropped.parquet with those of what is removed, in their order."""
+    rows = removed.select(["repository", "path", "size"]).to_pylist()
+    added = [row | {"rule": RULE, "value": line, "threshold": ""} for row in rows]
+    both = pa.concat_tables([pq.read_table(folder / "dropped.parquet"), pa.Table.from_pylist(added, DROPPED)])
+    return both.sort_by([(name, "ascending") for name in ("repository", "path", "rule", "value")])
+
+
+def _counted(table: pa.Table, column: str) -> Counts:
+    groups = table.group_by(column).aggregate([("size", "count"), ("size", "sum")]).sort_by(column)
+    return by_name(groups.rename_columns({"size_count": "files", "size_sum": "bytes"}), column)
+
+
+def _replaced(kept: pa.Table) -> Counts:
+    """How many placeholders of each kind are in how many files."""
+    files, count = Counter[str](), Counter[str]()
+    for row in kept.column("replaced").to_pylist():
+        files.update(kind for kind, _ in row)
+        count.update(dict(row))
+    return {kind: {"files": files[kind], "count": count[kind]} for kind in sorted(files)}
 
 
 def _without(source: Path, target: Path, going: pa.ChunkedArray) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -44,27 +43,23 @@ class Dropped:
 LISTED = pa.schema(
     [
         ("document", pa.int64()),
-        ("source", pa.int32()),
+        ("source", pa.int64()),
         ("repository", pa.string()),
         ("path", pa.string()),
         ("size", pa.int64()),
         ("locator", pa.string()),
         ("commit", pa.string()),
         ("committed", pa.string()),
+        ("created", pa.string()),
         ("language", pa.string()),
         ("folder_licences", pa.list_(pa.string())),
     ]
 )
+"""What is known of a file before it is read. `document` ascends by source and path; `folder_licences` are those that
+its source states or that lie in its folder or the nearest above."""
 
 DROPPED = pa.schema([(field.name, pa.int64() if field.name == "size" else pa.string()) for field in fields(Dropped)])
 REASON = ("rule", "value", "threshold")
-
-
-def table(rows: Iterable[Dropped]) -> pa.Table:
-    """`rows` as an Arrow table, by repository and path."""
-    ordered = sorted(rows, key=lambda row: (row.repository, row.path, row.rule))
-    columns = {name: [getattr(row, name) for row in ordered] for name in DROPPED.names}
-    return pa.table(columns, schema=DROPPED)
 
 
 def with_columns(batch: pa.RecordBatch, **columns: Any) -> pa.RecordBatch:

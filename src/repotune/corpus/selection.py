@@ -1,116 +1,83 @@
-"""From all files of the sources to those worth reading: by path, language and size, each with its folder's licences."""
+"""From all files of a source to those worth reading: by path, language and size, each with its folder's licences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
 
-from repotune.core.config import CorpusSettings
-from repotune.core.console import Console
-from repotune.corpus import sources
 from repotune.corpus.exclusion import Exclusion
-from repotune.corpus.languages import language_named, language_of_path, possible_languages, wanted_languages
+from repotune.corpus.languages import language_named, language_of_path, possible_languages
 from repotune.corpus.licences.metadata import listed_licences
 from repotune.corpus.licences.repository import RepositoryLicences, licences_of_repository
 from repotune.corpus.notebooks import MAX_NOTEBOOK_BYTES, may_be_notebook
 from repotune.corpus.opt_out import RULE, OptOut
 from repotune.corpus.profiles import MAX_BYTES
-from repotune.corpus.reading import read_listed, text_of
-from repotune.corpus.rows import LISTED, Dropped, Listed
-from repotune.corpus.sources import Source
+from repotune.corpus.reading import text_of
+from repotune.corpus.rows import LISTED, REASON, Listed
+from repotune.corpus.sources import Source, list_source
 
-# What one worker holds at a time: enough that calls over Arrow cost nothing, little enough to share a small machine.
-_BATCH_FILES = 256
-_BATCH_BYTES = 4_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """A file to be read, with what is known of it already. `language` is empty where its first line has to tell."""
-
-    document: int
-    source: int
-    file: Listed
-    language: str
-    folder_licences: tuple[str, ...]
+Reason = tuple[str, str, str]
+_SOURCE_BITS = 40
+"""A document's number is its source's, shifted by this, and its place in the listing: unique, and the same wherever
+and in whatever order sources are listed."""
 
 
-@dataclass
-class Selection:
-    """What will be read, by repository and path, and what was dropped by path, language or size; sizes in bytes."""
+@dataclass(frozen=True)
+class Select:
+    """Turns rows of `source` (numbers into `sources`) into the files listed there, as rows of LISTED with a reason for
+    each that is not worth reading."""
 
-    selected: list[Selected] = field(default_factory=list)
-    dropped: list[Dropped] = field(default_factory=list)
-    found: int = 0
-    found_bytes: int = 0
+    sources: Sequence[Source]
+    exclusion: Exclusion
+    opt_out: OptOut
+    languages: frozenset[str]
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The selected files as rows of LISTED, in batches whose bounds depend on the files alone."""
-        begin, weight = 0, 0
-        for end, each in enumerate(self.selected):
-            if end > begin and (weight + each.file.size > _BATCH_BYTES or end - begin == _BATCH_FILES):
-                yield _batch(self.selected[begin:end])
-                begin, weight = end, 0
-            weight += each.file.size
-        if begin < len(self.selected):
-            yield _batch(self.selected[begin:])
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        rows = [row for number in batch.column("source").to_pylist() for row in self._rows(number)]
+        return pa.RecordBatch.from_pylist(rows, pa.schema([*LISTED, *((name, pa.string()) for name in REASON)]))
 
+    def _rows(self, number: int) -> list[dict[str, object]]:
+        source = self.sources[number]
+        listing = list_source(source, self.exclusion)
+        unwanted = [self._unwanted(file) for file in listing.files]
+        pairs = list(zip(listing.files, unwanted, strict=True))
+        licences = _stated_licences(source, [file for file, reason in pairs if reason is None])
+        rows: list[dict[str, object]] = []
+        for file, reason in pairs:
+            language = language_named(file.language) or language_of_path(file.path)
+            refused = reason or self._refuse(file, language)
+            found = () if reason else listed_licences(file.licences) or licences[file.repository].of(file.path)
+            about = {"language": language, "folder_licences": found, "document": (number << _SOURCE_BITS) + len(rows)}
+            known = {name: getattr(file, name) for name in LISTED.names if name in Listed.__dataclass_fields__}
+            rows.append(known | about | {"source": number} | _reason(refused))
+        for lost in listing.dropped:
+            about = {"repository": lost.repository, "path": lost.path, "size": lost.size}
+            rows.append(about | _reason((lost.rule, lost.value, lost.threshold)))
+        return rows
 
-def select(given: Sequence[Source], settings: CorpusSettings, console: Console) -> Selection:
-    """Lists the sources and keeps what `settings` want. Raises UserError for an unknown language or a bad pattern."""
-    selection, exclusion, wanted = Selection(), Exclusion(settings.exclude), wanted_languages(settings.languages)
-    opt_out = OptOut(settings.opt_out)
-    by_name = sorted(enumerate(given), key=lambda pair: pair[1].name)
-    with console.progress("listing", len(by_name), "repositories") as progress:
-        for number, source in by_name:
-            _select_from(source, number, selection, exclusion, opt_out, wanted)
-            progress.advance()
-    return selection
+    def _unwanted(self, file: Listed) -> Reason | None:
+        """Why nobody may look at a file: it does not even tell its folder's licence."""
+        if reason := self.exclusion.reason(file.path):
+            return "excluded", reason, "corpus.exclude"
+        line = self.opt_out.reason(file)
+        return (RULE, line, "") if line else None
 
-
-def _select_from(
-    source: Source,
-    number: int,
-    selection: Selection,
-    exclusion: Exclusion,
-    opt_out: OptOut,
-    wanted: frozenset[str],
-) -> None:
-    """Adds the files of `source`, the `number`th of those given, to `selection`."""
-    listing = sources.list_source(source, exclusion)
-    selection.dropped += listing.dropped
-    selection.found += len(listing.files) + len(listing.dropped)
-    selection.found_bytes += sum(file.size for file in listing.files) + sum(row.size for row in listing.dropped)
-    allowed = []
-    for file in listing.files:
-        if reason := exclusion.reason(file.path):
-            selection.dropped.append(_drop(file, "excluded", reason, "corpus.exclude"))
-        elif line := opt_out.reason(file):
-            selection.dropped.append(_drop(file, RULE, line, ""))
-        else:
-            allowed.append(file)
-    stated = _stated_licences(source, allowed)
-    for file in allowed:
-        language = language_named(file.language) or language_of_path(file.path)
-        if dropped := _refuse(file, language, wanted):
-            selection.dropped.append(dropped)
-        else:
-            found = listed_licences(file.licences) or stated[file.repository].of(file.path)
-            selection.selected.append(Selected(len(selection.selected), number, file, language, found))
+    def _refuse(self, file: Listed, language: str) -> Reason | None:
+        """Why a file is not read whose language or size already tells. One whose name leaves a choice is read first."""
+        possible = frozenset({language}) if language else possible_languages(file.path)
+        if not (possible & self.languages or may_be_notebook(file.path)):
+            return "language", " or ".join(sorted(possible)) or "unknown", "a language that is wanted"
+        limit = MAX_NOTEBOOK_BYTES if may_be_notebook(file.path) else MAX_BYTES
+        if file.size > limit:
+            return "file_size", f"{file.size}", f"at most {limit}"
+        return None
 
 
-def _refuse(file: Listed, language: str, wanted: frozenset[str]) -> Dropped | None:
-    """The drop of a file whose language or size already tells. One whose name leaves a choice has to be read first."""
-    possible = frozenset({language}) if language else possible_languages(file.path)
-    if not (possible & wanted or may_be_notebook(file.path)):
-        return _drop(file, "language", " or ".join(sorted(possible)) or "unknown", "a language that is wanted")
-    limit = MAX_NOTEBOOK_BYTES if may_be_notebook(file.path) else MAX_BYTES
-    if file.size > limit:
-        return _drop(file, "file_size", f"{file.size}", f"at most {limit}")
-    return None
+def _reason(reason: Reason | None) -> dict[str, str]:
+    return dict(zip(REASON, reason, strict=True)) if reason else {}
 
 
 def _stated_licences(source: Source, files: Sequence[Listed]) -> dict[str, RepositoryLicences]:
@@ -122,21 +89,7 @@ def _stated_licences(source: Source, files: Sequence[Listed]) -> dict[str, Repos
             found[file.path] = file
 
     def read(by_path: dict[str, Listed], paths: Sequence[str]) -> list[str]:
-        contents = read_listed(source, [by_path[path] for path in paths])
+        contents = source.read([by_path[path] for path in paths])
         return [text_of(data)[0] if isinstance(data, bytes) else "" for data in contents]
 
     return {name: licences_of_repository(found, partial(read, found)) for name, found in by_repository.items()}
-
-
-def _drop(file: Listed, rule: str, value: str, threshold: str) -> Dropped:
-    return Dropped(file.repository, file.path, rule, value, threshold, file.size)
-
-
-def _batch(selected: Sequence[Selected]) -> pa.RecordBatch:
-    settled = [name for name in LISTED.names if name in Selected.__dataclass_fields__]
-    rows = [
-        {name: getattr(each.file, name) for name in LISTED.names if name not in settled}
-        | {name: getattr(each, name) for name in settled}
-        for each in selected
-    ]
-    return pa.RecordBatch.from_pylist(rows, LISTED)

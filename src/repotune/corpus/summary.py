@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from repotune.corpus.rows import Dropped
+from repotune.corpus.engines import Engine
 
 # The stages in order, and the rules by which files leave at each; None is for all rules that no other stage has.
 _STAGES: tuple[tuple[str, frozenset[str] | None], ...] = (
@@ -27,47 +26,62 @@ _STAGES: tuple[tuple[str, frozenset[str] | None], ...] = (
     ("chosen by examples", frozenset({"quality", "importance"})),
 )
 
+_DROPPED = """
+SELECT rule, count(*) AS files, CAST(sum(size) AS BIGINT) AS bytes FROM all_dropped GROUP BY rule ORDER BY rule
+"""
+_FOUND = """
+SELECT count(*) AS files, CAST(coalesce(sum(size), 0) AS BIGINT) AS bytes
+FROM (SELECT size FROM documents UNION ALL SELECT size FROM dropped) AS found
+"""
+_KEPT = """
+SELECT {column} AS name, count(*) AS files, CAST(sum(d.text_bytes) AS BIGINT) AS bytes
+FROM documents AS d JOIN placed ON d.document = placed.document GROUP BY {column} ORDER BY {column}
+"""
+_REPLACED = """
+SELECT r.kind AS name, count(*) AS files, CAST(sum(r.count) AS BIGINT) AS count
+FROM replaced AS r JOIN placed ON r.document = placed.document GROUP BY r.kind ORDER BY r.kind
+"""
 
-def summarise(found: int, found_bytes: int, dropped: Sequence[Dropped], kept: pa.Table) -> dict[str, Any]:
-    """The contents of summary.json. The funnel and `dropped` count files as they lie in the repositories, the rest
-    counts text; `kept` has a row per kept file with split, language, licence and size."""
-    files, sizes = Counter(row.rule for row in dropped), Counter[str]()
-    for row in dropped:
-        sizes[row.rule] += row.size
-    funnel = [{"stage": "found", "files": found, "bytes": found_bytes}]
-    profile = files.keys() - frozenset[str]().union(*(rules for _, rules in _STAGES if rules))
-    for stage, named in _STAGES:
-        rules = profile if named is None else named
-        found -= sum(files[rule] for rule in rules)
-        found_bytes -= sum(sizes[rule] for rule in rules)
-        funnel.append({"stage": stage, "files": found, "bytes": found_bytes})
-    return {
-        "funnel": funnel,
-        "languages": _grouped(kept, "language"),
-        "licences": _grouped(kept, "licence"),
-        "splits": _grouped(kept, "split"),
-        "replaced": _replaced(kept),
-        "dropped": {rule: {"files": files[rule], "bytes": sizes[rule]} for rule in sorted(files)},
+Counts = dict[str, dict[str, int]]
+"""By name: `files`, and `bytes` or the `count` of something."""
+
+
+def dropped_by_rule(engine: Engine) -> Counts:
+    """Files and bytes of `all_dropped` by rule, as they lie in the repositories."""
+    return by_name(engine.collect(_DROPPED), "rule")
+
+
+def summarise(engine: Engine, dropped: Counts) -> dict[str, Any]:
+    """The contents of summary.json, once documents are `placed`."""
+    found = engine.collect(_FOUND).to_pylist()[0]
+    kept = {
+        name: by_name(engine.collect(_KEPT.format(column=column)))
+        for name, column in (("languages", "d.language"), ("licences", "d.licence"), ("splits", "placed.split"))
     }
+    kept["replaced"] = by_name(engine.collect(_REPLACED))
+    return {"funnel": funnel(found, dropped), **kept, "dropped": dropped}
 
 
-def top_reasons(dropped: Sequence[Dropped]) -> str:
+def funnel(found: Mapping[str, int], dropped: Counts) -> list[dict[str, Any]]:
+    """Files and bytes as they lie in the repositories, from all that is `found` to what is left after each stage."""
+    here = dict(found)
+    stages: list[dict[str, Any]] = [{"stage": "found", **here}]
+    profile = dropped.keys() - frozenset[str]().union(*(rules for _, rules in _STAGES if rules))
+    for stage, named in _STAGES:
+        rules = (profile if named is None else named) & dropped.keys()
+        here = {unit: here[unit] - sum(dropped[rule][unit] for rule in rules) for unit in here}
+        stages.append({"stage": stage, **here})
+    return stages
+
+
+def top_reasons(dropped: Counts) -> str:
     """The commonest rules in words, for a person."""
-    counts = Counter(row.rule for row in dropped)
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:4]
-    named = ", ".join(f"{rule.replace('_', ' ')} {count}" for rule, count in ordered)
-    return f"{len(dropped)} are dropped ({named})" if dropped else "none are dropped"
+    ordered = sorted(dropped.items(), key=lambda item: (-item[1]["files"], item[0]))[:4]
+    named = ", ".join(f"{rule.replace('_', ' ')} {counts['files']}" for rule, counts in ordered)
+    total = sum(counts["files"] for counts in dropped.values())
+    return f"{total} are dropped ({named})" if dropped else "none are dropped"
 
 
-def _replaced(kept: pa.Table) -> dict[str, dict[str, int]]:
-    """How many placeholders of each kind were put into how many files."""
-    files, count = Counter[str](), Counter[str]()
-    for row in kept.column("replaced").to_pylist():
-        files.update(kind for kind, _ in row)
-        count.update(dict(row))
-    return {kind: {"files": files[kind], "count": count[kind]} for kind in sorted(files)}
-
-
-def _grouped(kept: pa.Table, column: str) -> dict[str, dict[str, int]]:
-    groups = kept.group_by(column).aggregate([("size", "count"), ("size", "sum")]).sort_by(column)
-    return {row[column]: {"files": row["size_count"], "bytes": row["size_sum"]} for row in groups.to_pylist()}
+def by_name(table: pa.Table, key: str = "name") -> Counts:
+    """The rows of `table` by their column `key`."""
+    return {row.pop(key): row for row in table.to_pylist()}

@@ -1,7 +1,7 @@
 """The corpus on one machine: processes for what is done document by document, DuckDB for what compares documents.
 
-Batches are numbered before they are handed out and their results are named by that number, so the number of processes
-changes nothing but the time. Texts rest in Arrow files that are memory-mapped, and never all lie in memory.
+A table of documents is a row of Arrow files, numbered before they are made, so the number of processes changes nothing
+but the time. They are memory-mapped: no text ever goes through a pipe, and never do all texts lie in memory.
 """
 
 from __future__ import annotations
@@ -14,94 +14,262 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 
+from repotune.core.console import Console
 from repotune.core.errors import UserError
-from repotune.corpus.rows import DROPPED, REASON
+from repotune.corpus.engines import Writer
+from repotune.corpus.engines.steps import Step, run_steps
+from repotune.corpus.rows import DROPPED, with_columns
 
-Step = Callable[[pa.RecordBatch], pa.RecordBatch]
-"""Adds columns to a batch, row by row. One that drops rows says why in the columns of REASON, null for the others."""
-
-_AHEAD = 3  # batches waiting per process: none idles, and memory stays bounded
+# What one process holds at a time: enough that calls over Arrow cost nothing, little enough to share a small machine.
+_BATCH_ROWS = 256
+_BATCH_BYTES = 4_000_000
+_PAIRS = 4096
+_AHEAD = 3  # tasks waiting per process: none idles, and memory stays bounded
 _OPEN_FILES = 64  # of macOS's 256
+_UNNESTED = (
+    "bands AS SELECT document, unnest(bands) AS key FROM documents",
+    "replaced AS SELECT document, unnest(map_keys(replaced)) AS kind, unnest(map_values(replaced)) AS count"
+    " FROM documents",
+)
+_DUCKDB_MEMORY = "1GB"  # beyond, it spills to the disk
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Rows of one file of a table."""
+
+    path: str
+    start: int
+    rows: int
+    documents: pa.Array | None = None
+    """Those that are meant, if not all are."""
+
+    def read(self) -> pa.RecordBatch:
+        batch = _open_batch(self.path).slice(self.start, self.rows)
+        if self.documents is None:
+            return batch
+        return batch.filter(pc.is_in(batch.column("document"), value_set=self.documents))
 
 
 class LocalEngine:
-    """Runs steps over batches and queries over their results, which lie in `folder`."""
+    """An `Engine` with `workers` processes; its tables lie in `folder`."""
 
-    def __init__(self, workers: int, folder: Path) -> None:
-        self._workers, self._folder = workers, folder
-        self._firsts: list[int] = []
-        self._open = lru_cache(_OPEN_FILES)(_open_batch)
+    def __init__(self, workers: int, folder: Path, console: Console) -> None:
+        self._workers, self._folder, self._console = workers, folder, console
+        self._files: dict[str, list[str]] = {}
+        self._pool: ProcessPoolExecutor | None = None
+        self._base = duckdb.connect(
+            folder / "tables.duckdb", config={"threads": workers, "memory_limit": _DUCKDB_MEMORY}
+        )
 
-    def apply(self, batches: Sequence[pa.RecordBatch], steps: Sequence[Step]) -> Iterator[tuple[int, pa.Table]]:
-        """Runs `steps` over `batches`. Yields, in order, how many rows went in and those that were dropped (DROPPED).
+    def __enter__(self) -> Self:
+        return self
 
-        The others are kept for `query`, `documents` and `shingles`.
-        """
-        tasks = [(self._note(number, batch), batch) for number, batch in enumerate(batches)]
-        workers = min(self._workers, len(tasks))
-        if workers <= 1:
-            for path, batch in tasks:
-                yield batch.num_rows, _run(batch, steps, path)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._base.close()
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def start(self, name: str, rows: pa.Table) -> None:
+        for number in range(rows.num_rows):
+            _write(self._new_file(name), rows.slice(number, 1).combine_chunks().to_batches()[0])
+        self._show(name)
+
+    def map(self, name: str, over: str, steps: Sequence[Step], what: str, among: str = "") -> None:
+        # Even no rows pass the steps: that gives the table its columns.
+        slices = [part for path in self._files[over] for part in _slices(path)] or [_Slice(self._files[over][0], 0, 0)]
+        if among:
+            slices = list(self._narrowed(slices, among))
+        tasks = [(part, self._new_file(name), self._new_file("dropped")) for part in slices]
+        with self._console.progress(what, sum(part.rows for part in slices), "files") as progress:
+            for part, _ in zip(slices, self._each(partial(_run, steps), tasks), strict=True):
+                progress.advance(part.rows)
+        self._show(name)
+        self._show("dropped")
+
+    def sql(self, name: str, query: str) -> None:
+        self._base.execute(f"CREATE TABLE {name} AS {query}")
+
+    def collect(self, query: str) -> pa.Table:
+        return self._base.sql(query).to_arrow_table()
+
+    def compare(self, name: str, pairs: str, step: Step) -> None:
+        total = self.collect(f"SELECT count(*) AS n FROM {pairs}")["n"][0].as_py()
+        batches = self._stream(f"SELECT document, other FROM {pairs} ORDER BY document, other", _PAIRS)
+        texts = _Shingles(tuple(self._files["documents"]))
+        tasks = ((batch, self._new_file(name)) for batch in batches)
+        with self._console.progress("comparing", total, "pairs") as progress:
+            for rows in self._each(partial(_compare, texts, step), tasks):
+                progress.advance(rows)
+        if name not in self._files:
+            self.sql(name, f"SELECT document, other, CAST(1 AS DOUBLE) AS similarity FROM {pairs}")
+        else:
+            self._show(name)
+
+    def write(self, query: str, order: Sequence[str], writer: Writer) -> None:
+        for batch in self._stream(f"{query} ORDER BY {', '.join(order)}"):
+            writer.add(batch)
+        writer.close()
+
+    def write_documents(self, placed: str, writer: Writer) -> None:
+        # Files hold ascending documents, so what belongs to each is the next run of `placed`.
+        rows = _Cursor(self._stream(f"SELECT * FROM {placed} ORDER BY document"))
+        for path in self._files["documents"]:
+            batch = _open_batch(path)
+            documents = batch.column("document").to_numpy()
+            if len(documents) and (mine := rows.until(int(documents[-1]))).num_rows:
+                found = batch.take(pa.array(np.searchsorted(documents, mine["document"].to_numpy())))
+                others = {name: mine[name].combine_chunks() for name in mine.column_names if name != "document"}
+                writer.add(with_columns(found, **others))
+        writer.close()
+
+    def _narrowed(self, slices: Sequence[_Slice], among: str) -> Iterator[_Slice]:
+        wanted = _Cursor(self._stream(f"SELECT document FROM {among} ORDER BY document"))
+        for part in slices:
+            documents = part.read().column("document")
+            mine = wanted.until(documents[-1].as_py()) if len(documents) else documents
+            yield replace(part, documents=mine["document"].combine_chunks() if len(mine) else documents[:0])
+
+    def _stream(self, query: str, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
+        with self._base.cursor() as cursor:  # of its own: one connection has one answer at a time
+            for name in self._files:
+                self._register(cursor, name)
+            yield from cursor.sql(query).to_arrow_reader(rows)
+
+    def _each(self, function: Callable[[Any], int], tasks: Any) -> Iterator[int]:
+        """`function` of each task, in order; in this process where there is one task or one worker."""
+        waiting: deque[Future[int]] = deque()
+        tasks = iter(tasks)
+        first, second = next(tasks, None), next(tasks, None)
+        tasks = (task for part in ([first, second], tasks) for task in part if task is not None)
+        if self._workers <= 1 or second is None:
+            yield from map(function, tasks)
             return
-        context = multiprocessing.get_context("spawn")  # the caller may hold threads, which a fork would break
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-            waiting: deque[tuple[int, Future[pa.Table]]] = deque()
-            try:
-                for path, batch in tasks:
-                    waiting.append((batch.num_rows, pool.submit(_run, batch, steps, path)))
-                    if len(waiting) >= _AHEAD * workers:
-                        rows, future = waiting.popleft()
-                        yield rows, future.result()
-                yield from ((rows, future.result()) for rows, future in waiting)
-            except BrokenProcessPool as error:
-                raise UserError(
-                    "A process that read the corpus was killed, most likely for want of memory.",
-                    "use fewer workers, or leave out large folders with corpus.exclude",
-                ) from error
-            finally:
-                pool.shutdown(cancel_futures=True)
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")  # the caller may hold threads, which a fork would break
+            self._pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_start_worker)
+        try:
+            for task in tasks:
+                waiting.append(self._pool.submit(function, task))
+                if len(waiting) >= _AHEAD * self._workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "A process that read the corpus was killed, most likely for want of memory.",
+                "use fewer workers, or leave out large folders with corpus.exclude",
+            ) from error
+        finally:
+            for future in waiting:
+                future.cancel()
 
-    def query(self, sql: str, **tables: pa.Table) -> pa.Table:
-        """The answer to `sql` over the views `documents` (all columns) and `bands` (document, key), and `tables`."""
-        with duckdb.connect(config={"threads": self._workers, "temp_directory": str(self._folder / "spill")}) as base:
-            for name in ("documents", "bands"):
-                base.register(name, pa.dataset.dataset(self._paths(name), format="ipc"))
-            for name, table in tables.items():
-                base.register(name, table)
-            return base.sql(sql).to_arrow_table()
+    def _new_file(self, name: str) -> str:
+        files = self._files.setdefault(name, [])
+        folder = self._folder / name
+        if not files:
+            folder.mkdir()
+        files.append(os.fspath(folder / f"{len(files):06}.arrow"))
+        return files[-1]
 
-    def documents(self) -> Iterator[pa.RecordBatch]:
-        """The kept rows, batch by batch in the order of `apply`."""
-        for path in self._paths("documents"):
-            yield _open_batch(path)
+    def _show(self, name: str) -> None:
+        self._register(self._base, name)
+        if name == "documents":
+            for view in _UNNESTED:
+                self._base.execute(f"CREATE TEMP VIEW {view}")
 
-    def shingles(self, document: int) -> npt.NDArray[np.uint64]:
-        """The shingle hashes of one document, a view of the file."""
-        number = int(np.searchsorted(self._firsts, document, side="right")) - 1
-        batch = self._open(self._path("documents", number))
-        row = pc.index(batch.column("document"), document).as_py()
-        found: npt.NDArray[np.uint64] = batch.column("shingles")[row].values.to_numpy()
-        return found
+    def _register(self, base: duckdb.DuckDBPyConnection, name: str) -> None:
+        base.register(name, pa.dataset.dataset(self._files[name], format="ipc"))
 
-    def _note(self, number: int, batch: pa.RecordBatch) -> Path:
-        self._firsts.append(batch.column("document")[0].as_py())
-        return self._folder / f"{number:06}"
 
-    def _path(self, name: str, number: int) -> Path:
-        return self._folder / f"{number:06}.{name}"
+@dataclass(frozen=True)
+class _Shingles:
+    """Looks documents' shingles up in the files of `documents`, whose ids ascend."""
 
-    def _paths(self, name: str) -> list[Path]:
-        return [self._path(name, number) for number in range(len(self._firsts))]
+    paths: tuple[str, ...]
+
+    def of(self, documents: pa.Array) -> pa.Array:
+        starts = _firsts(self.paths)
+        numbers = np.searchsorted(starts, documents.to_numpy(), side="right") - 1
+        return pa.array(
+            [
+                self._one(number, document)
+                for number, document in zip(numbers.tolist(), documents.to_pylist(), strict=True)
+            ],
+            pa.binary(),
+        )
+
+    def _one(self, number: int, document: int) -> memoryview:
+        batch = _open_batch(self.paths[number])
+        row = int(np.searchsorted(batch.column("document").to_numpy(), document))
+        return memoryview(batch.column("shingles")[row].as_buffer())
+
+
+class _Cursor:
+    """Walks through batches with ascending `document`."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self._rest: pa.RecordBatch | None = next(batches, None)
+
+    def until(self, last: int) -> pa.Table:
+        """The next rows, up to document `last`."""
+        taken = []
+        while self._rest is not None:
+            count = int(np.searchsorted(self._rest.column("document").to_numpy(), last, side="right"))
+            taken.append(self._rest.slice(0, count))
+            if count < self._rest.num_rows:
+                self._rest = self._rest.slice(count)
+                break
+            self._rest = next(self._batches, None)
+        return pa.Table.from_batches(taken, taken[0].schema) if taken else pa.table({})
+
+
+def _slices(path: str) -> Iterator[_Slice]:
+    """The rows of a file in batches of bounded number and size, by the sizes that are listed."""
+    batch = _open_batch(path)
+    sizes = batch.column("size").to_pylist() if "size" in batch.schema.names else [0] * batch.num_rows
+    start, weight = 0, 0
+    for place, size in enumerate(sizes):
+        if place > start and (weight + size > _BATCH_BYTES or place - start == _BATCH_ROWS):
+            yield _Slice(path, start, place - start)
+            start, weight = place, 0
+        weight += size
+    if start < batch.num_rows:
+        yield _Slice(path, start, batch.num_rows - start)
+
+
+def _run(steps: Sequence[Step], task: tuple[_Slice, str, str]) -> int:
+    part, kept_path, dropped_path = task
+    kept, dropped = run_steps(part.read(), steps)
+    _write(kept_path, kept)
+    _write(dropped_path, dropped.combine_chunks().to_batches()[0] if dropped.num_rows else _none(DROPPED))
+    return part.rows
+
+
+def _compare(texts: _Shingles, step: Step, task: tuple[pa.RecordBatch, str]) -> int:
+    pairs, path = task
+    left, right = texts.of(pairs.column("document")), texts.of(pairs.column("other"))
+    _write(path, step(with_columns(pairs, left=left, right=right)))
+    return int(pairs.num_rows)
+
+
+def _none(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema)
 
 
 def _start_worker() -> None:
@@ -117,27 +285,24 @@ def _start_worker() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _run(batch: pa.RecordBatch, steps: Sequence[Step], path: Path) -> pa.Table:
-    """Runs `steps`, writes the rows that are left, and returns those that are not."""
-    dropped = []
-    for step in steps:
-        batch = step(batch)
-        if "rule" in batch.schema.names:
-            lost = pc.is_valid(batch.column("rule"))
-            dropped.append(batch.filter(lost).select(DROPPED.names))
-            batch = batch.filter(pc.invert(lost)).drop_columns(list(REASON))
-    documents = batch.column("document")
-    bands = batch.column("bands")
-    keys = {"document": documents.take(pc.list_parent_indices(bands)), "key": pc.list_flatten(bands)}
-    _write(path.with_suffix(".bands"), pa.RecordBatch.from_pydict(keys))
-    _write(path.with_suffix(".documents"), batch.drop_columns("bands"))
-    return pa.Table.from_batches(dropped, DROPPED)
-
-
-def _write(path: Path, batch: pa.RecordBatch) -> None:
-    with pa.OSFile(os.fspath(path), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+def _write(path: str, batch: pa.RecordBatch) -> None:
+    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
 
 
-def _open_batch(path: Path) -> pa.RecordBatch:
-    return pa.ipc.open_file(pa.memory_map(os.fspath(path))).get_batch(0)
+@lru_cache(_OPEN_FILES)
+def _open_batch(path: str) -> pa.RecordBatch:
+    """The one batch of a file, mapped; files are written once and never again."""
+    return pa.ipc.open_file(pa.memory_map(path)).get_batch(0)
+
+
+@lru_cache(2)
+def _firsts(paths: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The first document of each file; of an empty one, that of the next."""
+    firsts: list[int] = []
+    following = np.iinfo(np.int64).max
+    for path in reversed(paths):
+        documents = _open_batch(path).column("document")
+        following = pc.min(documents).as_py() if len(documents) else following
+        firsts.append(following)
+    return np.array(firsts[::-1], np.int64)

@@ -9,6 +9,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.corpus.engines.local import LocalEngine
 
@@ -21,9 +22,10 @@ def test_a_worker_that_is_killed_is_an_error_a_user_can_read(tmp_path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     from deadly import step
 
-    batches = [pa.RecordBatch.from_pydict({"document": [number]}) for number in range(4)]
-    with pytest.raises(UserError, match="was killed") as caught:
-        list(LocalEngine(2, tmp_path).apply(batches, [step]))
+    with LocalEngine(2, tmp_path, Console(quiet=True)) as engine:
+        engine.start("sources", pa.table({"source": [0, 1, 2, 3]}))
+        with pytest.raises(UserError, match="was killed") as caught:
+            engine.map("listed", "sources", [step], "listing")
     assert "fewer workers" in caught.value.hint
 
 
