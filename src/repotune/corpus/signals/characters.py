@@ -57,6 +57,7 @@ _ASCII = np.array([_classes(code) if code < 128 else (False,) * 9 for code in ra
 
 
 def measure(texts: Texts) -> Columns:
+    """The columns of SIGNALS, a value for each document."""
     histograms = np.zeros((len(texts), 256), np.int64)
     for histogram, start, end in zip(histograms, texts.starts, texts.ends, strict=True):
         histogram[:] = np.bincount(texts.data[start:end], minlength=256)

@@ -43,6 +43,7 @@ _TODO = [number_of(word) for word in (b"TODO", b"FIXME", b"XXX", b"HACK")]
 
 
 def measure(texts: Texts) -> Columns:
+    """The columns of SIGNALS, a value for each document."""
     spans, known = texts.lexemes.spans, texts.lexemes.known
     widths = texts.width(spans.starts, spans.ends)
     string = _OPENS_STRING.take(texts.data[spans.starts], mode="clip")

@@ -40,6 +40,7 @@ Region = tuple[int, int]
 
 
 def measure(texts: Texts) -> Columns:
+    """The columns of SIGNALS, a value for each document."""
     kinds = [_runs(texts, regions, pattern) for regions, pattern in _candidates(texts)]
     sums = [runs.sum(texts.width(runs.starts, runs.ends)) for runs in kinds]
     return {

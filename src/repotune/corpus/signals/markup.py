@@ -36,6 +36,7 @@ _MARKUP = re.compile(r"<!--|-->|<(/?)(script|style)\b|<[/!a-z]|>", re.IGNORECASE
 
 
 def measure(texts: Texts) -> Columns:
+    """The columns of SIGNALS, a value for each document."""
     html = texts.of("HTML")
     visible = np.zeros(len(texts), np.int64)
     for number in np.flatnonzero(html).tolist():

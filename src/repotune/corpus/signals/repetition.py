@@ -46,6 +46,7 @@ _COMPRESSOR = pa.Codec("zstd", compression_level=1)
 
 
 def measure(texts: Texts) -> Columns:
+    """The columns of SIGNALS, a value for each document."""
     hashes = _run_hashes((word_hashes(texts) >> np.uint64(32)).astype(np.uint32))
     runs = {size: _Runs(texts.words, hashes[size], size) for size in (1, *_TOP, _REPEATED)}
     lines = np.array([_lines(document) for document in texts.documents], np.float64).reshape(-1, 2)

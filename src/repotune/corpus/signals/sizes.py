@@ -34,6 +34,7 @@ _GATHERED = 64  # deeper indentation is rare, and is counted line by line
 
 
 def measure(texts: Texts) -> Columns:
+    """The columns of SIGNALS, a value for each document."""
     lines = texts.lines
     lengths = texts.width(lines.starts, lines.ends)
     depths = _indentation(texts, lines)

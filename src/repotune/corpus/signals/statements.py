@@ -28,6 +28,7 @@ SIGNALS = (
 
 
 def measure(texts: Texts) -> Columns:
+    """The columns of SIGNALS, a value for each document."""
     python, words, lines = texts.of("Python"), texts.words, texts.lines
     possible = texts.words_in_code & (texts.word_lengths <= 6) & np.repeat(python, words.counts)
     places, values = words.starts[possible], texts.word_heads[possible]

@@ -25,6 +25,7 @@ _HASHED = 64  # bytes taken eight at a time; what a longer word has beyond is le
 
 
 def measure(texts: Texts) -> Columns:
+    """The columns of SIGNALS, a value for each document."""
     words, widths = texts.words, texts.word_widths
     first = texts.data[words.starts]
     name = texts.words_in_code & ((first < ord("0")) | (first > ord("9")))
