@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pyarrow.parquet as pq
 import pytest
 
-from repotune.corpus.split import Draw
+from repotune.corpus.split import Draw, split_files
+from repotune.tokenizer.documents import count_documents, read_columns
 
 
 def test_a_dated_repository_is_tested_on_what_changed_last(build, repository, module):
@@ -42,3 +44,18 @@ def test_no_split_is_empty(build, write, module, tmp_path, files, share):
 def test_a_draw_depends_on_repository_path_and_seed():
     draws = {Draw(seed).number(*name) for seed in (1, 2) for name in (("a", "b"), ("b", "a"), ("a", "c"))}
     assert len(draws) == 6 and all(0 <= draw < 1 for draw in draws)
+
+
+def test_a_large_split_lies_in_several_files_that_all_are_read(build, write, module, tmp_path, monkeypatch):
+    write(tmp_path / "api", {f"m{number:02}.py": module(number) for number in range(40)})
+    whole = build(tmp_path / "api", name="whole")
+    monkeypatch.setattr("repotune.corpus.split.SHARD_BYTES", 8_000)
+    parts = [build(tmp_path / "api", name=f"{workers}", workers=workers).folder for workers in (1, 2)]
+    files = [split_files(folder, "train") for folder in parts]
+    assert len(files[0]) > 3
+    assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
+    rows = [row for path in files[0] for row in pq.read_table(path).to_pylist()]
+    assert rows == whole.split("train")
+    read = [path for (paths,) in read_columns(parts[0], "train", "path") for path in paths]
+    assert read == [row["path"] for row in rows]
+    assert count_documents(parts[0], "train") == len(rows)

@@ -45,7 +45,7 @@ def test_the_trial_writes_latencies_counters_and_examples(tmp_path: Path, releas
 
 
 def test_questions_depend_on_corpus_and_seed_alone(corpus: Path) -> None:
-    files = corpus / "test-00000.parquet"
+    files = [corpus / "test-00000.parquet"]
     first = list(choose_questions(files, seed=1))
     assert first == list(choose_questions(files, seed=1)) != list(choose_questions(files, seed=2))
     assert len(first) == QUESTIONS

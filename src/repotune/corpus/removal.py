@@ -28,7 +28,7 @@ from repotune.core.flow import locked
 from repotune.corpus.lineage import Model, models_of
 from repotune.corpus.opt_out import RULE, OptOut, add_to_opt_out, as_settings, literal, merged
 from repotune.corpus.rows import DROPPED, Listed
-from repotune.corpus.split import SPLITS
+from repotune.corpus.split import SPLITS, split_files
 from repotune.corpus.summary import Counts, by_name, funnel
 from repotune.corpus.why import explain
 from repotune.corpus.writing import TableWriter
@@ -81,13 +81,14 @@ def remove(workspace: Path, target: str, opt_out: Path, search: Sequence[Path] =
 
 
 def _kept(folder: Path) -> pa.Table:
-    """A row for each kept file: where it is from, its split, and what summary.json counts."""
+    """A row for each kept file: where it is from, its split and file, and what summary.json counts."""
     parts = []
     for split in SPLITS:
-        path = folder / f"{split}-00000.parquet"
-        present = [name for name in ("repository", "path", *_TOLD) if name in pq.read_schema(path).names]
-        table = pq.read_table(path, columns=present)
-        parts.append(table.append_column("split", pa.array([split] * table.num_rows, pa.string())))
+        for path in split_files(folder, split):
+            table = pq.read_table(path, columns=["repository", "path", *_TOLD])
+            for name, value in (("split", split), ("file", path.name)):
+                table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
+            parts.append(table)
     return pa.concat_tables(parts)
 
 
@@ -140,11 +141,11 @@ def _write(
     note = {"fingerprint": "", "settings": {}, "inputs": {}, "seconds": manifest.seconds}
     write_atomically(beside / artefact.STARTED_NAME, json.dumps(note))
     removed, left = kept.filter(leaving), kept.filter(pc.invert(leaving))
-    changed = {f"{split}-00000.parquet": split for split in removed["split"].unique().to_pylist()}
+    changed = set(removed["file"].unique().to_pylist())
     written = {"dropped.parquet", "summary.json", REMOVALS_NAME} if removed.num_rows else set()
     for name in manifest.files:
         if name in changed:
-            going = pc.filter(leaving, pc.equal(kept["split"], changed[name]))
+            going = pc.filter(leaving, pc.equal(kept["file"], name))
             _without(folder / name, beside / name, going)
         elif name not in written:
             _same(folder / name, beside / name)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import count, takewhile
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -17,6 +19,17 @@ from repotune.corpus.rows import with_columns
 
 SPLITS = ("train", "validation", "test")
 LEAST_FILES = len(SPLITS)
+
+
+def split_file(corpus: Path, split: str, shard: int) -> Path:
+    """Where a shard of a split lies."""
+    return corpus / f"{split}-{shard:05}.parquet"
+
+
+def split_files(corpus: Path, split: str) -> list[Path]:
+    """The shards of a split that are there, in order."""
+    return list(takewhile(Path.exists, (split_file(corpus, split, shard) for shard in count())))
+
 
 # Files are laid out on 0…1: in a dated repository from the newest to the oldest, each at a drawn point of its own slot,
 # so that many small repositories give their share too; elsewhere where they were drawn. Test takes the front.

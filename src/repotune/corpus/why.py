@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from repotune.core.artefact import require_artefact
 from repotune.core.errors import UserError
 from repotune.corpus.exclusion import BUILT_IN
-from repotune.corpus.split import SPLITS
+from repotune.corpus.split import SPLITS, split_files
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def explain(corpus_folder: Path, path: str) -> list[Explanation]:
 
 def _rows(folder: Path) -> Iterator[Explanation]:
     for split in SPLITS:
-        table = pq.read_table(folder / f"{split}-00000.parquet", columns=["repository", "path"])
-        for row in table.to_pylist():
-            yield Explanation(row["repository"], row["path"], split=split)
+        for file in split_files(folder, split):
+            for row in pq.read_table(file, columns=["repository", "path"]).to_pylist():
+                yield Explanation(row["repository"], row["path"], split=split)
     columns = ["repository", "path", "rule", "value", "threshold"]
     for row in pq.read_table(folder / "dropped.parquet", columns=columns).to_pylist():
         yield Explanation(**row)
@@ -75,8 +75,8 @@ def _rows(folder: Path) -> Iterator[Explanation]:
 def _signals(folder: Path, row: Explanation) -> dict[str, Any]:
     """What was measured of a kept file."""
     here = [("repository", "=", row.repository), ("path", "=", row.path)]
-    found = pq.read_table(folder / f"{row.split}-00000.parquet", columns=["signals"], filters=here)
-    signals: dict[str, Any] = found["signals"][0].as_py()
+    found = (pq.read_table(file, columns=["signals"], filters=here) for file in split_files(folder, row.split))
+    signals: dict[str, Any] = next(table["signals"][0].as_py() for table in found if table.num_rows)
     return signals
 
 

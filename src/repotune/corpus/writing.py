@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from itertools import count, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from repotune.corpus.mixture import Limited
 from repotune.corpus.privacy import COUNTS
 from repotune.corpus.rows import with_columns
 from repotune.corpus.signals.annotate import SIGNALS
+from repotune.corpus.split import split_file
 
 _MEASURED = (("tokens", pa.int64()), ("quality", pa.float64()), ("importance", pa.float64()))
 KEPT = pa.schema(
@@ -36,12 +36,6 @@ KEPT = pa.schema(
     ]
 )
 _ROW_GROUP_BYTES = 16_000_000
-
-
-def split_files(corpus: Path, split: str) -> list[Path]:
-    """The files of a split, in order."""
-    names = (corpus / f"{split}-{number:05}.parquet" for number in count())
-    return list(takewhile(Path.exists, names))
 
 
 @dataclass
@@ -90,7 +84,7 @@ class SplitWriter:
         if file is None or number != shard:
             if file is not None:
                 file.close()
-            file = _File(self.folder / f"{split}-{shard:05}.parquet", KEPT)
+            file = _File(split_file(self.folder, split, shard), KEPT)
             self._open[split] = shard, file
         return file
 

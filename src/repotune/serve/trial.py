@@ -23,6 +23,7 @@ from repotune.core.artefact import write_atomically
 from repotune.core.config import ServeSettings
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
+from repotune.corpus.split import split_files
 from repotune.serve.process import running_server
 
 QUESTIONS = 30
@@ -63,7 +64,7 @@ class Answer:
 
 def build_trial(work: Work, settings: ServeSettings) -> None:
     """Asks a server of inputs["release"] about inputs["corpus"]'s test files; writes trial.json and log.txt."""
-    questions = list(choose_questions(work.inputs["corpus"] / "test-00000.parquet", work.seed))
+    questions = list(choose_questions(split_files(work.inputs["corpus"], "test"), work.seed))
     if not questions:
         raise UserError(
             "No held-out file has a line to ask about.", "give more repositories, or a larger corpus.test_share"
@@ -85,9 +86,9 @@ def build_trial(work: Work, settings: ServeSettings) -> None:
     write_atomically(work.folder / "trial.json", json.dumps(trial, indent=2, ensure_ascii=False) + "\n")
 
 
-def choose_questions(test_files: Path, seed: int) -> Iterator[Question]:
+def choose_questions(test_files: Sequence[Path], seed: int) -> Iterator[Question]:
     """Up to QUESTIONS questions, one a file until there are no more files; the same for the same corpus and seed."""
-    rows = pq.read_table(test_files, columns=["text", "path", "language"]).to_pylist()
+    rows = [row for file in test_files for row in pq.read_table(file, columns=["text", "path", "language"]).to_pylist()]
     chance = random.Random(seed)
     chance.shuffle(rows)
     rounds = [row for _ in range(QUESTIONS) for row in rows] if rows else []

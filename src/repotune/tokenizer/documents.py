@@ -10,37 +10,41 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from repotune.core.errors import UserError
+from repotune.corpus.split import split_file, split_files
 
-SPLITS = ("train", "validation", "test")
 _BATCH_ROWS = 256
 
 
 def count_documents(corpus: Path, split: str) -> int:
     """How many rows a split has. Raises UserError where its file is absent or damaged."""
-    with _open(corpus, split) as file:
-        return int(file.metadata.num_rows)
+    rows = 0
+    for path in _files(corpus, split):
+        with _open(path) as file:
+            rows += int(file.metadata.num_rows)
+    return rows
 
 
 def read_columns(corpus: Path, split: str, *names: str) -> Iterator[tuple[list[Any], ...]]:
     """Batches of a split: one list a column of `names`. Raises UserError where the file is damaged."""
-    with _open(corpus, split) as file:
-        try:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(names)):
-                yield tuple(batch.column(name).to_pylist() for name in names)
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise _damaged(_path(corpus, split), error) from error
+    for path in _files(corpus, split):
+        with _open(path) as file:
+            try:
+                for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(names)):
+                    yield tuple(batch.column(name).to_pylist() for name in names)
+            except (pa.ArrowException, OSError, KeyError) as error:
+                raise _damaged(path, error) from error
 
 
-def _path(corpus: Path, split: str) -> Path:
-    return corpus / f"{split}-00000.parquet"
+def _files(corpus: Path, split: str) -> list[Path]:
+    files = split_files(corpus, split)
+    if not files:
+        raise UserError(f"There is no {split_file(corpus, split, 0)}.", "repotune run builds what is missing")
+    return files
 
 
-def _open(corpus: Path, split: str) -> pq.ParquetFile:
-    path = _path(corpus, split)
+def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
-    except FileNotFoundError:
-        raise UserError(f"There is no {path}.", "repotune run builds what is missing") from None
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from error
 

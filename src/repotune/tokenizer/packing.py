@@ -20,7 +20,8 @@ import numpy.typing as npt
 from repotune.core.artefact import file_digest, write_atomically
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
-from repotune.tokenizer.documents import SPLITS, count_documents, read_columns
+from repotune.corpus.split import SPLITS
+from repotune.tokenizer.documents import count_documents, read_columns
 from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.tokenizer.layout import TOKENIZER_NAME
 from repotune.tokenizer.mixture import Mixture, count_mixture, describe_mixture
