@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from repotune.core.config import CorpusSettings
 from repotune.core.console import Console
 from repotune.core.flow import Work
 from repotune.corpus.build import build_corpus
+from repotune.corpus.engines.local import LocalEngine
 
 Files = Mapping[str, str | bytes]
 
@@ -94,7 +96,9 @@ def build(tmp_path: Path) -> Callable[..., Built]:
         folder = tmp_path / name
         folder.mkdir(parents=True)
         work = Work(folder, {}, Console(quiet=True), seed)
-        build_corpus(work, [str(path) for path in repositories], CorpusSettings(**settings), workers)
+        build_corpus(
+            work, [str(path) for path in repositories], CorpusSettings(**settings), partial(LocalEngine, workers)
+        )
         return Built(folder, json.loads((folder / "summary.json").read_text()))
 
     return run

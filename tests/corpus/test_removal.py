@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Step, Work, run_flow, survey
 from repotune.corpus.build import build_corpus
+from repotune.corpus.engines.local import LocalEngine
 from repotune.corpus.opt_out import read_opt_out
 from repotune.corpus.removal import REMOVALS_NAME, remove
 from repotune.corpus.why import explain
@@ -35,7 +37,7 @@ def flow(root: Path, opt_out: OptOutSettings) -> list[Step]:
     corpus = Step(
         "corpus",
         "",
-        lambda work: build_corpus(work, given, settings, workers=1),
+        lambda work: build_corpus(work, given, settings, partial(LocalEngine, 1)),
         settings=json.loads(settings.model_dump_json()),
     )
     return [

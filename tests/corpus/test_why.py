@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from repotune.core.config import CorpusSettings
@@ -7,6 +9,7 @@ from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Step, run_flow
 from repotune.corpus.build import build_corpus
+from repotune.corpus.engines.local import LocalEngine
 from repotune.corpus.why import explain
 
 
@@ -15,7 +18,11 @@ def corpus(write, module, tmp_path):
     files = {f"src/m{number}.py": module(number) for number in range(3)}
     dropped = {"src/copy.py": module(0) + "\n", "src/wide.py": "x = '" + "a b" * 50 + "'", "web/m1.js": "\0"}
     write(tmp_path / "api", files | dropped)
-    step = Step("corpus", "", lambda work: build_corpus(work, [str(tmp_path / "api")], CorpusSettings(), workers=1))
+    step = Step(
+        "corpus",
+        "",
+        lambda work: build_corpus(work, [str(tmp_path / "api")], CorpusSettings(), partial(LocalEngine, 1)),
+    )
     run_flow([step], tmp_path, Console(quiet=True), seed=1)
     return tmp_path / "corpus"
 

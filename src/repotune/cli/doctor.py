@@ -59,6 +59,12 @@ def examine(machine: Hardware, config: Path) -> list[Finding]:
         _package("torch", "training and the server", "pip install -c constraints.txt 'repotune[serve]'"),
         _package("starlette", "the server", "pip install 'repotune[serve]'"),
         _package("pygls", "the editor's language server", "pip install 'repotune[editor]'", needed=False),
+        _package("pyspark", "a corpus on a cluster", "pip install 'repotune[spark]'", needed=False),
+        _java(),
+        _package("s3fs", "reading from object stores", "pip install 'repotune[remote]'", needed=False),
+        _package(
+            "tree-sitter-language-pack", "corpus.parse beyond Python", "pip install 'repotune[parsers]'", needed=False
+        ),
         _project(config),
     ]
 
@@ -94,6 +100,16 @@ def _package(name: str, purpose: str, remedy: str, needed: bool = True) -> Findi
         return Finding(name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, "missing" if needed else "warning", f"not installed; {purpose} needs it", remedy)
+
+
+def _java() -> Finding:
+    from repotune.corpus.engines.java import find_java
+
+    try:
+        path, version = find_java()
+    except UserError as error:
+        return Finding("java", "warning", error.message, error.hint)
+    return Finding("java", "ok", f"{version} at {path}")
 
 
 def _project(config: Path) -> Finding:

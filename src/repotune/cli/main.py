@@ -93,6 +93,7 @@ def _add_project(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     run = _command(commands, "run", "project:run", "build what is not built; goes on where it was stopped")
     run.add_argument("--until", metavar="STEP", help="stop after this step")
     run.add_argument("--discard", metavar="STEP", help="first drop what this step had begun and not finished")
+    _with_engine(run)
     _with_config(run)
 
     status = _command(commands, "status", "project:status", "say what is built, what is under way and what is next")
@@ -121,6 +122,7 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
                 help="where remove looks for models too, such as where releases are kept",
             )
             room.set_defaults(handler="rooms:corpus")
+        _with_engine(room)
         _with_config(room)
 
     serve = _command(commands, "serve", "rooms:serve", "serve completions over HTTP, with a page to try them on")
@@ -139,6 +141,13 @@ def _command(
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.set_defaults(handler=handler)
     return parser
+
+
+def _with_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=("local", "spark"), default="local", help="what computes the corpus")
+    parser.add_argument(
+        "--master", metavar="URL", help="the Spark master, such as spark://HOST:7077 (default: local[*])"
+    )
 
 
 def _with_config(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,6 @@ from repotune.core.flow import Work
 from repotune.corpus.contamination import decontamination, found_items
 from repotune.corpus.duplicates import Sign, find_duplicates
 from repotune.corpus.engines import Engine
-from repotune.corpus.engines.local import LocalEngine
 from repotune.corpus.engines.steps import Step
 from repotune.corpus.examples import drop_worst, learn_quality, weigh
 from repotune.corpus.exclusion import Exclusion
@@ -44,20 +43,19 @@ from repotune.corpus.stripping import strip
 from repotune.corpus.summary import dropped_by_rule, summarise, top_reasons
 from repotune.corpus.writing import SplitWriter, TableWriter
 
-OpenEngine = Callable[[int, Path, Console], Engine]
-"""Opens an engine with so many workers, whose tables lie in a folder."""
+OpenEngine = Callable[[Path, Console], Engine]
+"""Opens an engine whose tables lie in a folder."""
 
 
 def build_corpus(
     work: Work,
     repositories: Sequence[str],
     settings: CorpusSettings,
-    workers: int,
+    open_engine: OpenEngine,
     root: Path = Path(),
     mirrors: Path | None = None,
-    open_engine: OpenEngine = LocalEngine,
 ) -> None:
-    """Writes the corpus of `repositories` into `work.folder`. The bytes depend neither on `workers` nor on the engine.
+    """Writes the corpus of `repositories` into `work.folder`. The bytes do not depend on the engine.
 
     Relative paths of a profile and of examples (`corpus.quality`, `corpus.importance`) count from `root`.
     Git repositories from elsewhere are kept under `mirrors` for the next build, if it is given.
@@ -72,7 +70,7 @@ def build_corpus(
         check_names(settings.mixture, {source.name for source in sources})
         steps = _steps(sources, settings, root, work.seed, learn_quality(work, settings, root))
         (scratch / "tables").mkdir()
-        with open_engine(workers, scratch / "tables", work.console) as engine:
+        with open_engine(scratch / "tables", work.console) as engine:
             _read(engine, sources, settings, steps)
             _compare(engine, settings)
             limited = _divide(work, engine, settings, root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from repotune.core.errors import UserError
@@ -12,10 +13,10 @@ from repotune.core.hardware import available_cores
 from repotune.pipeline.project import Project
 
 
-def build_steps(project: Project) -> list[Step]:
-    """The flow of `project`."""
+def build_steps(project: Project, master: str = "") -> list[Step]:
+    """The flow of `project`. With `master` its corpus is computed on the Spark cluster there, to the same bytes."""
     return [
-        _corpus(project),
+        _corpus(project, master),
         _tokenizer(project),
         _tokens(),
         _plan(project),
@@ -35,7 +36,8 @@ def until(steps: Sequence[Step], name: str) -> list[Step]:
     return list(steps[: names.index(name) + 1])
 
 
-def _corpus(project: Project) -> Step:
+def _corpus(project: Project, master: str) -> Step:
+    from repotune.corpus.contamination import state_of_benchmarks
     from repotune.corpus.exclusion import Exclusion
     from repotune.corpus.profiles import load_profile
     from repotune.corpus.samples import named_samples
@@ -45,9 +47,12 @@ def _corpus(project: Project) -> Step:
 
     def run(work: Work) -> None:
         from repotune.corpus.build import build_corpus
+        from repotune.corpus.engines.local import LocalEngine
+        from repotune.corpus.engines.spark import SparkEngine
 
         mirrors = project.workspace / "mirrors"  # outlives the step: a later build fetches only what is new
-        build_corpus(work, project.repositories, settings, available_cores(), root, mirrors)
+        engine = partial(SparkEngine, master) if master else partial(LocalEngine, available_cores())
+        build_corpus(work, project.repositories, settings, engine, root, mirrors)
 
     # Where a repository lies does not matter to what is in it: its state is its fingerprint.
     return Step(
@@ -58,6 +63,7 @@ def _corpus(project: Project) -> Step:
             **_plain(settings),
             "profile": load_profile(settings.profile, root).as_settings(),
             "repositories": state_of(project.repositories, Exclusion(settings.exclude)),
+            "benchmarks": state_of_benchmarks(settings, root),
             "examples": {key: samples.state() for key, samples in named_samples(settings, root).items()},
         },
     )

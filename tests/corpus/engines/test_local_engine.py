@@ -32,15 +32,17 @@ def test_a_worker_that_is_killed_is_an_error_a_user_can_read(tmp_path, monkeypat
 def test_no_worker_outlives_a_parent_that_is_killed(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        f"""from pathlib import Path
+        f"""from functools import partial
+from pathlib import Path
 from repotune.core.config import CorpusSettings
 from repotune.core.console import Console
 from repotune.core.flow import Work
 from repotune.corpus.build import build_corpus
+from repotune.corpus.engines.local import LocalEngine
 
 if __name__ == "__main__":
     work = Work(Path({str(tmp_path)!r}), {{}}, Console(quiet=True), 1)
-    build_corpus(work, [{STDLIB!r}], CorpusSettings(exclude=("site-packages",)), workers=2)
+    build_corpus(work, [{STDLIB!r}], CorpusSettings(exclude=("site-packages",)), partial(LocalEngine, 2))
 """
     )
     with subprocess.Popen([sys.executable, str(script)]) as parent:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import sysconfig
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.corpus.build import build_corpus
 from repotune.corpus.engines.java import find_java, java_version
+from repotune.corpus.engines.local import LocalEngine
 from repotune.corpus.engines.spark_tasks import See
 
 try:
@@ -27,6 +32,7 @@ try:
 except (UserError, ImportError) as reason:
     pytest.skip(f"Spark is not tested: {reason}", allow_module_level=True)
 
+REPOTUNE = [sys.executable, "-m", "repotune.cli.main"]
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 FOLDERS = [STDLIB / name for name in ("encodings", "json", "email")]
 # pyspark's own, about its own use of pandas and of sockets.
@@ -48,13 +54,21 @@ def expected(tmp_path: Path) -> dict[str, bytes]:
 def corpus_of(folder: Path, master: str = "") -> dict[str, bytes]:
     folder.mkdir()
     work = Work(folder, {}, Console(quiet=True), 1)
-    engine: dict[str, Any] = {"open_engine": lambda _, *rest: SparkEngine(master, *rest)} if master else {}
-    build_corpus(work, [str(path) for path in FOLDERS], CorpusSettings(), 1, **engine)
+    engine = partial(SparkEngine, master) if master else partial(LocalEngine, 1)
+    build_corpus(work, [str(path) for path in FOLDERS], CorpusSettings(), engine)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_a_cluster_makes_the_same_corpus(cluster: Any, expected: dict[str, bytes], tmp_path: Path) -> None:
-    assert corpus_of(tmp_path / "cluster", cluster.master) == expected
+def test_a_cluster_makes_the_same_corpus_with_the_same_manifest(cluster: Any, tmp_path: Path) -> None:
+    subprocess.run([*REPOTUNE, "init", *map(str, FOLDERS)], cwd=tmp_path, check=True, capture_output=True)
+    command = [*REPOTUNE, "corpus", "--engine", "spark", "--master", cluster.master]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    ours = json.loads((tmp_path / "work" / "corpus" / "manifest.json").read_text())
+    (tmp_path / "work" / "corpus").rename(tmp_path / "by_spark")
+    subprocess.run([*REPOTUNE, "corpus"], cwd=tmp_path, check=True, capture_output=True)
+    alone = json.loads((tmp_path / "work" / "corpus" / "manifest.json").read_text())
+    assert ours["files"] == alone["files"]
+    assert (ours["fingerprint"], ours["contents"]) == (alone["fingerprint"], alone["contents"])
 
 
 def test_the_number_of_partitions_changes_nothing(
