@@ -30,6 +30,7 @@ KEPT = pa.schema(
         ("sha256", pa.string()),
         ("size", pa.int64()),
         ("committed", pa.string()),
+        ("created", pa.string()),
         ("replaced", COUNTS),
         ("weight", pa.float64()),
         ("signals", pa.struct([*SIGNALS, *_MEASURED])),
