@@ -99,6 +99,7 @@ def test_nothing_but_the_corpus_is_left_in_its_folder(build, repository, module)
     corpus = build(f"file://{repository.folder}")
     assert sorted(path.name for path in corpus.folder.iterdir()) == [
         "dropped.parquet",
+        "examples.json",
         "summary.json",
         "test-00000.parquet",
         "train-00000.parquet",

@@ -35,6 +35,7 @@ from repotune.corpus.quality import Score
 from repotune.corpus.reading import Read, decode
 from repotune.corpus.rows import DROPPED
 from repotune.corpus.selection import Select
+from repotune.corpus.showcase.collection import write_showcase
 from repotune.corpus.signals.annotate import Annotate
 from repotune.corpus.signals.parsing import parsable, require_parsers
 from repotune.corpus.sources import Source, open_sources
@@ -79,6 +80,7 @@ def build_corpus(
             engine.write("SELECT * FROM all_dropped", order, TableWriter(work.folder / "dropped.parquet", DROPPED))
             summary = summarise(engine, dropped_by_rule(engine))
             summary["contamination"] = found_items(settings, engine, root)
+            write_showcase(work, engine, steps, settings, summary["dropped"])
     write_atomically(work.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     files = [summary["funnel"][stage]["files"] for stage in (-1, 0)]
     work.console.say(f"  {files[0]} of {files[1]} files are kept; {top_reasons(summary['dropped'])}")

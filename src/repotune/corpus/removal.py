@@ -28,6 +28,7 @@ from repotune.core.flow import locked
 from repotune.corpus.lineage import Model, models_of
 from repotune.corpus.opt_out import RULE, OptOut, add_to_opt_out, as_settings, literal, merged
 from repotune.corpus.rows import DROPPED, Listed
+from repotune.corpus.showcase.collection import EXAMPLES_NAME, forget
 from repotune.corpus.split import SPLITS, split_files
 from repotune.corpus.summary import Counts, by_name, funnel
 from repotune.corpus.why import explain
@@ -143,11 +144,13 @@ def _write(
     removed, left = kept.filter(leaving), kept.filter(pc.invert(leaving))
     changed = set(removed["file"].unique().to_pylist())
     written = {"dropped.parquet", "summary.json", REMOVALS_NAME} if removed.num_rows else set()
+    opted = OptOut(as_settings([line]))
+    forget(folder, beside, lambda repository, path: opted.reason(Listed(repository, path, 0)) is not None)
     for name in manifest.files:
         if name in changed:
             going = pc.filter(leaving, pc.equal(kept["file"], name))
             _without(folder / name, beside / name, going)
-        elif name not in written:
+        elif name not in written | {EXAMPLES_NAME}:
             _same(folder / name, beside / name)
     if not removed.num_rows:
         return
