@@ -7,8 +7,9 @@ import pytest
 
 from repotune.core.errors import UserError
 from repotune.corpus.exclusion import Exclusion
+from repotune.corpus.rows import Listed
 from repotune.corpus.sources import list_source, open_sources, state_of
-from repotune.corpus.sources.folder import read_file
+from repotune.corpus.sources.folder import Folder, read_file
 
 
 def listed(folder: Path | str, tmp_path: Path) -> dict[str, str]:
@@ -197,3 +198,11 @@ def test_a_file_is_read_as_it_was_listed_or_told_why_not(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert read_file(tmp_path / "pipe", 0) == "not a regular file"
     assert isinstance(read_file(tmp_path, 0), str)
+
+
+def test_a_folder_that_is_gone_is_an_error_and_no_heap_of_unreadable_files(tmp_path):
+    folder = Folder("api", tmp_path / "api")
+    with pytest.raises(UserError, match="does not see the folder"):
+        list(folder.listing(Exclusion(())))
+    with pytest.raises(UserError, match="does not see the folder"):
+        folder.read([Listed("api", "a.py", 3)])

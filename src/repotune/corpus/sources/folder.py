@@ -6,11 +6,13 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from repotune.core.errors import UserError
 from repotune.corpus.exclusion import BUILT_IN, Exclusion
 from repotune.corpus.rows import Dropped, Listed
 from repotune.corpus.sources.source import as_text
@@ -25,6 +27,7 @@ class Folder:
 
     def listing(self, exclusion: Exclusion) -> Iterator[Listed | Dropped]:
         """By path. Links and special files are dropped; an excluded folder is one dropped row."""
+        self._require()
         for path, status in _walk(self.folder, exclusion):
             name, odd = as_text(os.fsencode(path))
             if isinstance(status, _Excluded):
@@ -39,7 +42,16 @@ class Folder:
 
     def read(self, files: Sequence[Listed]) -> list[bytes | str]:
         """File by file."""
+        self._require()
         return [read_file(self.folder / file.path, limit=file.size) for file in files]
+
+    def _require(self) -> None:
+        """Raises UserError where the folder is not there: its files are not unreadable one by one."""
+        if not self.folder.is_dir():
+            raise UserError(
+                f"{platform.node()} does not see the folder {self.folder}.",
+                "each worker of a cluster needs it under the same path",
+            )
 
 
 def folder_state(folder: Path, exclusion: Exclusion) -> str:
