@@ -16,7 +16,6 @@ Fineman and Shun, "Greedy sequential maximal independent set and matching are pa
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +96,8 @@ FROM repeated JOIN documents AS d ON repeated.document = d.document
 JOIN documents AS kept ON repeated.kept = kept.document
 """
 
-_TRAILING = re.compile(r"[ \t\r\f\v]+$", re.MULTILINE)
+_SIDES = ("left", "right")
+_BLANKS = " \t\r\f\v"
 _LATER_FIRST = str.maketrans("0123456789", "9876543210")
 
 
@@ -139,9 +139,8 @@ class Compare:
     threshold: float
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        sides = (batch.column(name).to_pylist() for name in ("left", "right"))
-        sets = ((np.frombuffer(a, np.uint64), np.frombuffer(b, np.uint64)) for a, b in zip(*sides, strict=True))
-        similarity = pa.array([jaccard(a, b, self.threshold) for a, b in sets], pa.float64())
+        sides = ([np.frombuffer(each.as_buffer(), np.uint64) for each in batch.column(name)] for name in _SIDES)
+        similarity = pa.array([jaccard(a, b, self.threshold) for a, b in zip(*sides, strict=True)], pa.float64())
         found = with_columns(batch.select(["document", "other"]), similarity=similarity)
         return found.filter(pc.greater_equal(similarity, self.threshold))
 
@@ -154,7 +153,10 @@ def precedence(licence: str, committed: str, path: str, repository: str, documen
 
 def normal_digest(text: str) -> str:
     """SHA-256 of `text` with plain line ends, and without white space at the ends of lines and of the text."""
-    return hashlib.sha256(_TRAILING.sub("", text.replace("\r\n", "\n")).strip("\n").encode()).hexdigest()
+    text = text.replace("\r\n", "\n")
+    if any(f"{blank}\n" in text for blank in _BLANKS):
+        text = "\n".join([line.rstrip(_BLANKS) for line in text.split("\n")])
+    return hashlib.sha256(text.rstrip(_BLANKS + "\n").lstrip("\n").encode()).hexdigest()
 
 
 def find_duplicates(engine: Engine, threshold: float) -> None:

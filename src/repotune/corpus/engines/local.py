@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,44 +23,23 @@ from typing import Any, Self
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset
 
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.corpus.engines import Writer
 from repotune.corpus.engines.steps import Step, run_steps
+from repotune.corpus.engines.tables import Cursor, Shingles, Slice, no_rows, open_batch, slices_of, write_batch
 from repotune.corpus.rows import DROPPED, with_columns
 
-# What one process holds at a time: enough that calls over Arrow cost nothing, little enough to share a small machine.
-_BATCH_ROWS = 256
-_BATCH_BYTES = 4_000_000
 _PAIRS = 4096
 _AHEAD = 3  # tasks waiting per process: none idles, and memory stays bounded
-_OPEN_FILES = 64  # of macOS's 256
 _UNNESTED = (
     "bands AS SELECT document, unnest(bands) AS key FROM documents",
     "replaced AS SELECT document, unnest(map_keys(replaced)) AS kind, unnest(map_values(replaced)) AS count"
     " FROM documents",
 )
 _DUCKDB_MEMORY = "1GB"  # beyond, it spills to the disk
-
-
-@dataclass(frozen=True)
-class _Slice:
-    """Rows of one file of a table."""
-
-    path: str
-    start: int
-    rows: int
-    documents: pa.Array | None = None
-    """Those that are meant, if not all are."""
-
-    def read(self) -> pa.RecordBatch:
-        batch = _open_batch(self.path).slice(self.start, self.rows)
-        if self.documents is None:
-            return batch
-        return batch.filter(pc.is_in(batch.column("document"), value_set=self.documents))
 
 
 class LocalEngine:
@@ -73,6 +52,7 @@ class LocalEngine:
         self._base = duckdb.connect(
             folder / "tables.duckdb", config={"threads": workers, "memory_limit": _DUCKDB_MEMORY}
         )
+        self._base.execute("PRAGMA disable_checkpoint_on_shutdown")  # the tables go with the engine
 
     def __enter__(self) -> Self:
         return self
@@ -86,12 +66,12 @@ class LocalEngine:
 
     def start(self, name: str, rows: pa.Table) -> None:
         for number in range(rows.num_rows):
-            _write(self._new_file(name), rows.slice(number, 1).combine_chunks().to_batches()[0])
+            write_batch(self._new_file(name), rows.slice(number, 1).combine_chunks().to_batches()[0])
         self._show(name)
 
     def map(self, name: str, over: str, steps: Sequence[Step], what: str, among: str = "") -> None:
         # Even no rows pass the steps: that gives the table its columns.
-        slices = [part for path in self._files[over] for part in _slices(path)] or [_Slice(self._files[over][0], 0, 0)]
+        slices = [part for path in self._files[over] for part in slices_of(path)] or [Slice(self._files[over][0], 0, 0)]
         if among:
             slices = list(self._narrowed(slices, among))
         tasks = [(part, self._new_file(name), self._new_file("dropped")) for part in slices]
@@ -110,10 +90,10 @@ class LocalEngine:
     def compare(self, name: str, pairs: str, step: Step) -> None:
         total = self.collect(f"SELECT count(*) AS n FROM {pairs}")["n"][0].as_py()
         batches = self._stream(f"SELECT document, other FROM {pairs} ORDER BY document, other", _PAIRS)
-        texts = _Shingles(tuple(self._files["documents"]))
+        shingles = Shingles(tuple(self._files["documents"]))
         tasks = ((batch, self._new_file(name)) for batch in batches)
         with self._console.progress("comparing", total, "pairs") as progress:
-            for rows in self._each(partial(_compare, texts, step), tasks):
+            for rows in self._each(partial(_compare, shingles, step), tasks):
                 progress.advance(rows)
         if name not in self._files:
             self.sql(name, f"SELECT document, other, CAST(1 AS DOUBLE) AS similarity FROM {pairs}")
@@ -127,9 +107,9 @@ class LocalEngine:
 
     def write_documents(self, placed: str, writer: Writer) -> None:
         # Files hold ascending documents, so what belongs to each is the next run of `placed`.
-        rows = _Cursor(self._stream(f"SELECT * FROM {placed} ORDER BY document"))
+        rows = Cursor(self._stream(f"SELECT * FROM {placed} ORDER BY document"))
         for path in self._files["documents"]:
-            batch = _open_batch(path)
+            batch = open_batch(path)
             documents = batch.column("document").to_numpy()
             if len(documents) and (mine := rows.until(int(documents[-1]))).num_rows:
                 found = batch.take(pa.array(np.searchsorted(documents, mine["document"].to_numpy())))
@@ -137,8 +117,8 @@ class LocalEngine:
                 writer.add(with_columns(found, **others))
         writer.close()
 
-    def _narrowed(self, slices: Sequence[_Slice], among: str) -> Iterator[_Slice]:
-        wanted = _Cursor(self._stream(f"SELECT document FROM {among} ORDER BY document"))
+    def _narrowed(self, slices: Sequence[Slice], among: str) -> Iterator[Slice]:
+        wanted = Cursor(self._stream(f"SELECT document FROM {among} ORDER BY document"))
         for part in slices:
             documents = part.read().column("document")
             mine = wanted.until(documents[-1].as_py()) if len(documents) else documents
@@ -196,80 +176,18 @@ class LocalEngine:
         base.register(name, pa.dataset.dataset(self._files[name], format="ipc"))
 
 
-@dataclass(frozen=True)
-class _Shingles:
-    """Looks documents' shingles up in the files of `documents`, whose ids ascend."""
-
-    paths: tuple[str, ...]
-
-    def of(self, documents: pa.Array) -> pa.Array:
-        starts = _firsts(self.paths)
-        numbers = np.searchsorted(starts, documents.to_numpy(), side="right") - 1
-        return pa.array(
-            [
-                self._one(number, document)
-                for number, document in zip(numbers.tolist(), documents.to_pylist(), strict=True)
-            ],
-            pa.binary(),
-        )
-
-    def _one(self, number: int, document: int) -> memoryview:
-        batch = _open_batch(self.paths[number])
-        row = int(np.searchsorted(batch.column("document").to_numpy(), document))
-        return memoryview(batch.column("shingles")[row].as_buffer())
-
-
-class _Cursor:
-    """Walks through batches with ascending `document`."""
-
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = batches
-        self._rest: pa.RecordBatch | None = next(batches, None)
-
-    def until(self, last: int) -> pa.Table:
-        """The next rows, up to document `last`."""
-        taken = []
-        while self._rest is not None:
-            count = int(np.searchsorted(self._rest.column("document").to_numpy(), last, side="right"))
-            taken.append(self._rest.slice(0, count))
-            if count < self._rest.num_rows:
-                self._rest = self._rest.slice(count)
-                break
-            self._rest = next(self._batches, None)
-        return pa.Table.from_batches(taken, taken[0].schema) if taken else pa.table({})
-
-
-def _slices(path: str) -> Iterator[_Slice]:
-    """The rows of a file in batches of bounded number and size, by the sizes that are listed."""
-    batch = _open_batch(path)
-    sizes = batch.column("size").to_pylist() if "size" in batch.schema.names else [0] * batch.num_rows
-    start, weight = 0, 0
-    for place, size in enumerate(sizes):
-        if place > start and (weight + size > _BATCH_BYTES or place - start == _BATCH_ROWS):
-            yield _Slice(path, start, place - start)
-            start, weight = place, 0
-        weight += size
-    if start < batch.num_rows:
-        yield _Slice(path, start, batch.num_rows - start)
-
-
-def _run(steps: Sequence[Step], task: tuple[_Slice, str, str]) -> int:
+def _run(steps: Sequence[Step], task: tuple[Slice, str, str]) -> int:
     part, kept_path, dropped_path = task
     kept, dropped = run_steps(part.read(), steps)
-    _write(kept_path, kept)
-    _write(dropped_path, dropped.combine_chunks().to_batches()[0] if dropped.num_rows else _none(DROPPED))
+    write_batch(kept_path, kept)
+    write_batch(dropped_path, dropped.combine_chunks().to_batches()[0] if dropped.num_rows else no_rows(DROPPED))
     return part.rows
 
 
-def _compare(texts: _Shingles, step: Step, task: tuple[pa.RecordBatch, str]) -> int:
+def _compare(shingles: Shingles, step: Step, task: tuple[pa.RecordBatch, str]) -> int:
     pairs, path = task
-    left, right = texts.of(pairs.column("document")), texts.of(pairs.column("other"))
-    _write(path, step(with_columns(pairs, left=left, right=right)))
+    write_batch(path, pa.concat_batches([step(part) for part in shingles.beside(pairs)]))
     return int(pairs.num_rows)
-
-
-def _none(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([], schema)
 
 
 def _start_worker() -> None:
@@ -283,26 +201,3 @@ def _start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def _write(path: str, batch: pa.RecordBatch) -> None:
-    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
-        writer.write_batch(batch)
-
-
-@lru_cache(_OPEN_FILES)
-def _open_batch(path: str) -> pa.RecordBatch:
-    """The one batch of a file, mapped; files are written once and never again."""
-    return pa.ipc.open_file(pa.memory_map(path)).get_batch(0)
-
-
-@lru_cache(2)
-def _firsts(paths: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The first document of each file; of an empty one, that of the next."""
-    firsts: list[int] = []
-    following = np.iinfo(np.int64).max
-    for path in reversed(paths):
-        documents = _open_batch(path).column("document")
-        following = pc.min(documents).as_py() if len(documents) else following
-        firsts.append(following)
-    return np.array(firsts[::-1], np.int64)
