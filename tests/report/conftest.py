@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from functools import partial
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,20 @@ def corpus() -> Files:
         "licences": counts(Apache=3_900_000, MIT=1_500_000, unknown=200_000),
         "splits": counts(train=5_300_000, validation=150_000, test=150_000),
         "dropped": counts(near_duplicate=1_500_000, exact_duplicate=300_000, generated=900_000, long_lines=600_000),
+        "replaced": {"EMAIL": {"files": 3, "count": 7}},
+        "contamination": {"humaneval": {"searched": 164, "files": 1, "items": 1, "found": ["HumanEval/7"]}},
+    }
+
+
+def examples() -> Files:
+    """What the corpus step writes of a corpus in which nothing is measured and nothing is alike."""
+    return {
+        "schema": 1,
+        "sizes": {"scale": "log", "edges": [512.0, 1024.0], "files": [3, 5, 0], "languages": []},
+        "signals": [],
+        "reasons": [],
+        "near_duplicates": {"clusters": 0, "dropped": 0, "pairs": []},
+        "mixture": None,
     }
 
 
@@ -154,7 +169,7 @@ def workspace_files() -> dict[str, Files]:
         "optimiser": "muon",
     }
     return {
-        "corpus": {"summary.json": corpus()},
+        "corpus": {"summary.json": corpus(), "examples.json": examples()},
         "tokenizer": {"compression.json": compression()},
         "tokens": {"index.json": {}},
         "plan": {"plan.json": plan},
@@ -163,6 +178,39 @@ def workspace_files() -> dict[str, Files]:
         "release": {"release.json": {"name": "acme", "parameters": 5_214_208, "context": 512}},
         "trial": {"trial.json": trial()},
     }
+
+
+class Page(HTMLParser):
+    """What a browser would see: tags, attributes, text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in ("meta", "br", "img", "col"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def read_page() -> Callable[[str], Page]:
+    return Page
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import doctest
 import re
-from html.parser import HTMLParser
 
 import pytest
 
@@ -14,34 +13,6 @@ from repotune.core.flow import Work
 from repotune.report import markdown, numbers
 from repotune.report.build import build_report
 from repotune.report.samples import SHOWN, choose_samples
-
-
-class Page(HTMLParser):
-    """What a browser would see: tags, attributes, text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in ("meta", "br", "img"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 @pytest.fixture
@@ -55,15 +26,17 @@ def read(work: Work) -> tuple[str, str]:
     return (work.folder / "report.html").read_text("utf-8"), (work.folder / "report.md").read_text("utf-8")
 
 
-def test_the_page_stands_alone(report: Work) -> None:
+def test_the_page_stands_alone(report: Work, read_page) -> None:
     html, _ = read(report)
-    page = Page(html)
+    page = read_page(html)
     assert page.open == []
     assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
-    assert all(value.startswith("#") for name, value in page.attributes if name in ("href", "src") and value)
+    leading = [value for name, value in page.attributes if name in ("href", "src") and value]
+    assert [value for value in leading if not value.startswith("#")] == ["corpus.html"]
+    assert (report.folder / "corpus.html").is_file()
     assert "url(" not in html and "@import" not in html
     targets = {value for name, value in page.attributes if name == "id"}
-    assert all(value[1:] in targets for name, value in page.attributes if name == "href" and value)
+    assert {value[1:] for value in leading if value.startswith("#")} <= targets
 
 
 def test_every_drawing_has_a_name_or_is_hidden(report: Work) -> None:
@@ -75,9 +48,9 @@ def test_every_drawing_has_a_name_or_is_hidden(report: Work) -> None:
     )
 
 
-def test_nothing_from_a_repository_becomes_markup(report: Work, hostile: str) -> None:
+def test_nothing_from_a_repository_becomes_markup(report: Work, hostile: str, read_page) -> None:
     html, text = read(report)
-    page = Page(html)
+    page = read_page(html)
     assert hostile in page.text  # it is there, as text
     assert not {"script", "img"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name.startswith("on")]
@@ -86,9 +59,9 @@ def test_nothing_from_a_repository_becomes_markup(report: Work, hostile: str) ->
     assert not re.search(r"(?<!\\)<|(?<!\\)\[a", outside)
 
 
-def test_page_and_markdown_hold_the_same_numbers(report: Work, files: dict) -> None:
+def test_page_and_markdown_hold_the_same_numbers(report: Work, files: dict, read_page) -> None:
     html, text = read(report)
-    page = " ".join(Page(html).text.split())
+    page = " ".join(read_page(html).text.split())
     results = files["results"]["results.json"]
     found = ("9.8 MB", "TypeScript", "near duplicate", "4.10", "2.619", "4,915,200", "muon")
     scored = ("1.142", "1.092 to 1.192", "17.5 to 25.5 %", "−0.350 to −0.290", "not told apart", "better")
@@ -159,7 +132,8 @@ def test_the_same_inputs_give_the_same_bytes(report: Work) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "name"), [("results", "results.json"), ("trial", "trial.json"), ("run", "metrics.jsonl")]
+    ("step", "name"),
+    [("corpus", "examples.json"), ("results", "results.json"), ("trial", "trial.json"), ("run", "metrics.jsonl")],
 )
 def test_a_damaged_input_is_named(report: Work, step: str, name: str) -> None:
     (report.inputs[step] / name).write_text("{")

@@ -41,14 +41,23 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A plot below its caption."""
+
+    caption: str
+    plot: Markup
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading with what stands under it, in this order."""
 
     identity: str
     title: str
     text: str = ""
-    plot: Markup | None = None
+    drawings: tuple[Drawing, ...] = ()
     tables: tuple[Table, ...] = ()
+    more: tuple[str, str] | None = None  # a page beside this one, and what it is called
 
 
 @dataclass(frozen=True)
@@ -79,29 +88,37 @@ def headline(inputs: Inputs) -> list[Figure]:
 
 def corpus_section(summary: Json) -> Section:
     """What it was trained on: what came in, what was left out and why, in which languages and under which licences."""
-    funnel = summary["funnel"]
-    most = max([stage["bytes"] for stage in funnel] or [0])
     kept = {split: summary["splits"].get(split, _NOTHING) for split in ("train", "validation", "test")}
     text = (
         f"{kept['train']['files']:,} files ({size(kept['train']['bytes'])}) were learnt from. "
         f"{kept['validation']['files']:,} were kept aside to steer by and {kept['test']['files']:,} to measure on; "
         "the model has seen none of these."
     )
-    rows = [(stage["stage"], f"{stage['files']:,}", size(stage["bytes"])) for stage in funnel]
-    plots = [bar(stage["bytes"] / most if most else 0, f"{size(stage['bytes'])} left") for stage in funnel]
     return Section(
         "corpus",
         "What it learnt from",
         text,
         tables=(
-            Table("From what was found to what was learnt", ("Stage", "Files", "Size"), rows, plots),
-            _shares("Languages", "Language", summary["languages"]),
-            _shares("Licences", "Licence", summary["licences"]),
-            _shares(
-                "Left out, by rule", "Rule", {rule.replace("_", " "): of for rule, of in summary["dropped"].items()}
-            ),
+            funnel("From what was found to what was learnt", summary["funnel"]),
+            shares("Languages", "Language", summary["languages"]),
+            shares("Licences", "Licence", summary["licences"]),
+            left_out(summary["dropped"]),
         ),
+        more=("corpus.html", "A closer look at the corpus"),
     )
+
+
+def funnel(caption: str, stages: Sequence[Json]) -> Table:
+    """What is left after each stage."""
+    most = max([stage["bytes"] for stage in stages] or [0])
+    rows = [(stage["stage"], f"{stage['files']:,}", size(stage["bytes"])) for stage in stages]
+    plots = [bar(stage["bytes"] / most if most else 0, f"{size(stage['bytes'])} left") for stage in stages]
+    return Table(caption, ("Stage", "Files", "Size"), rows, plots)
+
+
+def left_out(dropped: Mapping[str, Json]) -> Table:
+    """What each rule dropped."""
+    return shares("Left out, by rule", "Rule", {rule.replace("_", " "): of for rule, of in dropped.items()})
 
 
 def vocabulary_section(compression: Json) -> Section:
@@ -146,7 +163,13 @@ def training_section(metrics: Sequence[Json], manifest: Manifest) -> Section:
     ]  # fmt: skip
     columns = ("Step", "Tokens", "Training loss", "Validation loss", "Bits per byte")
     tables = (Table("Checked on files kept aside", columns, rows),) if rows else ()
-    return Section("training", "The training", text, drawn, tables)
+    caption = Markup("Loss in nats per token, by tokens read {}{}").format(
+        *(
+            Markup('<span class="key {}">{}</span>').format(*key)
+            for key in (("line", "training"), ("dot", "validation"))
+        )
+    )
+    return Section("training", "The training", text, (Drawing(caption, drawn),), tables)
 
 
 def latency_section(trial: Json) -> Section:
@@ -213,7 +236,7 @@ def run_section(inputs: Inputs) -> Section:
     )
 
 
-def _shares(caption: str, column: str, counts: Mapping[str, Json]) -> Table:
+def shares(caption: str, column: str, counts: Mapping[str, Json]) -> Table:
     """The largest by bytes, and the others in one row."""
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1]["bytes"], pair[0]))
     if len(ordered) > _MOST_ROWS:

@@ -20,6 +20,7 @@ class Inputs:
     """Everything as it was written; `manifests` by step, in the order of the flow."""
 
     corpus: Json
+    examples: Json
     compression: Json
     plan: Json
     metrics: list[Json]
@@ -33,8 +34,10 @@ class Inputs:
 def read_inputs(work: Work) -> Inputs:
     """Reads all of it. Raises UserError for a file that is absent or damaged."""
     folders = work.inputs
+    corpus, examples = read_corpus(folders["corpus"])
     return Inputs(
-        corpus=_read_object(folders["corpus"] / "summary.json"),
+        corpus=corpus,
+        examples=examples,
         compression=_read_object(folders["tokenizer"] / "compression.json"),
         plan=_read_object(folders["plan"] / "plan.json"),
         metrics=_read_lines(folders["run"] / "metrics.jsonl"),
@@ -44,6 +47,11 @@ def read_inputs(work: Work) -> Inputs:
         trial=_read_object(folders["trial"] / "trial.json"),
         manifests={name: require_artefact(folder) for name, folder in folders.items()},
     )
+
+
+def read_corpus(folder: Path) -> tuple[Json, Json]:
+    """summary.json and examples.json of a corpus. Raises UserError for one that is absent or damaged."""
+    return _read_object(folder / "summary.json"), _read_object(folder / "examples.json")
 
 
 def _read_object(path: Path) -> Json:

@@ -99,13 +99,10 @@ def _described(rule: Rule) -> dict[str, Any]:
         "rule": rule.name[:80],
         "signal": signal.name,
         "unit": signal.unit,
-        "definition": signal.definition,
         "side": rule.side,
         "threshold": rule.threshold,
         "scale": "linear" if _is_share(rule) else "log",
         "source": rule.source[:160],
-        "only": sorted(rule.only),
-        "except": sorted(rule.without),
     }
 
 
