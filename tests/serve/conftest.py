@@ -110,6 +110,7 @@ def _serving(bound: BoundServer) -> Iterator[str]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text("<!doctype html><title>The report</title>")
+    path.with_name("corpus.html").write_text("<!doctype html><title>The corpus</title>")
     return path
 
 

@@ -95,9 +95,10 @@ def test_a_page_without_a_report_does_not_link_to_one(release: Path) -> None:
     assert "/report" not in Page(read_facts(release), has_report=False).html
 
 
-def test_the_report_is_served_in_an_origin_of_its_own(client: httpx.Client) -> None:
-    response = client.get("/report")
-    assert "<title>The report</title>" in response.text
+@pytest.mark.parametrize(("path", "title"), [("/report", "The report"), ("/corpus.html", "The corpus")])
+def test_the_report_is_served_in_an_origin_of_its_own(client: httpx.Client, path: str, title: str) -> None:
+    response = client.get(path)
+    assert f"<title>{title}</title>" in response.text
     assert response.headers["content-type"].startswith("text/html")
     assert "sandbox" in response.headers["content-security-policy"]
     assert "allow-same-origin" not in response.headers["content-security-policy"]
@@ -158,4 +159,14 @@ def test_the_metrics_are_prometheus_text_with_histograms(client: httpx.Client) -
         assert f'repotune_{name}_bucket{{le="0.1"}}' in response.text
     client.get("/no/such/path")
     paths = set(re.findall(r'http_requests_total{path="([^"]*)"', client.get("/metrics").text))
-    assert paths <= {"/", "/report", "/v1/models", "/v1/completions", "/infill", "/health", "/metrics", "other"}
+    assert paths <= {
+        "/",
+        "/report",
+        "/corpus.html",
+        "/v1/models",
+        "/v1/completions",
+        "/infill",
+        "/health",
+        "/metrics",
+        "other",
+    }

@@ -5,7 +5,7 @@
 | `POST /v1/completions`, `GET /v1/models` | OpenAI's dialect (`openai`) |
 | `POST /infill` | llama.cpp's dialect (`infill`) |
 | `GET /health`, `GET /metrics` | for whoever runs it |
-| `GET /`, `GET /report` | for people |
+| `GET /`, `GET /report`, `GET /corpus.html` | for people |
 """
 
 from __future__ import annotations
@@ -58,14 +58,17 @@ def create_app(engine: Engine, codec: Codec, facts: ReleaseFacts, host: str, rep
     async def show_metrics(_request: Request) -> Response:
         return Response(metrics.render(), headers={"content-type": metrics.content_type})
 
-    async def show_report(_request: Request) -> Response:
-        if report is None or not report.is_file():
+    async def show_report(request: Request) -> Response:
+        # The report's second page is beside it, and linked to by its name.
+        page = report and (report if request.url.path == "/report" else report.with_name("corpus.html"))
+        if page is None or not page.is_file():
             raise RefusalError(404, "This server was started without a report.")
-        return FileResponse(report, media_type="text/html", headers={"content-security-policy": _REPORT_POLICY})
+        return FileResponse(page, media_type="text/html", headers={"content-security-policy": _REPORT_POLICY})
 
     routes = [
         Route("/", page.show),
         Route("/report", show_report),
+        Route("/corpus.html", show_report),
         Route("/v1/models", openai.models),
         Route("/v1/completions", openai.completions, methods=["POST"]),
         Route("/infill", infill.infill, methods=["POST"]),
