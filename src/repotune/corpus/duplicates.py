@@ -38,15 +38,17 @@ SELECT document, kept FROM (
 WHERE document <> kept
 """
 
+# Most keys are one document's alone; without these the window sorts little, and by a long text.
 BUCKETS = """
-SELECT * FROM (
-    SELECT bands.key, d.document, d.shingle_count,
-           row_number() OVER (PARTITION BY bands.key ORDER BY d.precedence) AS place,
-           count(*) OVER (PARTITION BY bands.key) AS members
-    FROM bands JOIN documents AS d ON bands.document = d.document LEFT JOIN exact ON d.document = exact.document
-    WHERE exact.document IS NULL
-) AS filled
-WHERE members > 1
+WITH signed AS (
+    SELECT bands.key, bands.document
+    FROM bands LEFT JOIN exact ON bands.document = exact.document WHERE exact.document IS NULL
+), shared AS (
+    SELECT key FROM signed GROUP BY key HAVING count(*) > 1
+)
+SELECT signed.key, d.document, d.shingle_count,
+       row_number() OVER (PARTITION BY signed.key ORDER BY d.precedence) AS place
+FROM signed JOIN shared ON signed.key = shared.key JOIN documents AS d ON signed.document = d.document
 """
 
 # Sizes alone rule out most pairs: a Jaccard similarity is at most the smaller set's share of the larger.

@@ -39,7 +39,7 @@ _UNNESTED = (
     "replaced AS SELECT document, unnest(map_keys(replaced)) AS kind, unnest(map_values(replaced)) AS count"
     " FROM documents",
 )
-_DUCKDB_MEMORY = "1GB"  # beyond, it spills to the disk
+_DUCKDB_MEMORY = "512MB"  # beyond, it spills to the disk
 
 
 class LocalEngine:
