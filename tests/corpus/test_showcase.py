@@ -100,6 +100,15 @@ def test_distributions_count_every_file(built) -> None:
     assert sum(mean_line["passed"]) == len(kept) + 2
 
 
+@pytest.mark.parametrize("limit", ["inf", "nan", "1e300", "0", "-5", "0.0"])
+def test_any_threshold_has_a_distribution_or_none(limit, build, write, module, tmp_path) -> None:
+    (tmp_path / "odd.toml").write_text(f"[rules.mean_line]\nabove = {limit}\nexcept = ['Python']\n")
+    write(tmp_path / "api", {f"m{number}.py": module(number) for number in range(3)} | {"a.c": "int a;\n"})
+    (signal,) = examples_of(build(tmp_path / "api", profile=str(tmp_path / "odd.toml")))["signals"] or [None]
+    assert (signal is None) == (limit in ("inf", "nan", "1e300"))
+    assert signal is None or sum(signal["passed"]) + sum(signal["broken"]) == 1
+
+
 def test_weights_are_shown_where_there_are_some(build, write, files, tmp_path) -> None:
     write(tmp_path / "api", files)
     assert examples_of(build(tmp_path / "api", name="plain"))["mixture"] is None

@@ -16,6 +16,7 @@ from repotune.corpus.signals.annotate import ALL
 _SIGNALS = {signal.name: signal for signal in ALL}
 _MOST_SIGNALS = 6
 _MOST_LANGUAGES = 12
+_MOST = 1e12  # a threshold beyond says that there is none
 _SIZE_EDGES = [float(2**power) for power in range(6, 21)]  # 64 bytes to 1 MiB, beyond what a document may have
 _A_DECADE = 6  # bins
 _DECADES_BELOW, _DECADES_ABOVE = 3, 2
@@ -65,32 +66,33 @@ def signals(engine: Engine, profile: Profile, dropped: Mapping[str, Mapping[str,
     `passed` counts what came through the whole profile, in the languages the rule is for; `broken` what the rule
     dropped. What another rule dropped is in neither, for it was not measured further.
     """
-    numeric = [rule for rule in profile.rules if rule.side in ("above", "below")]
+    numeric = [rule for rule in profile.rules if rule.side in ("above", "below") and abs(float(rule.threshold)) < _MOST]
     ordered = sorted(numeric, key=lambda rule: -dropped.get(rule.name, {"files": 0})["files"])[:_MOST_SIGNALS]
-    if not ordered:
-        return []
-    edges = [_edges(rule) for rule in ordered]
-    queries = {"passed": _PASSED, "broken": _BROKEN}
-    counts = {
-        what: engine.collect(
-            " UNION ALL ".join(
-                query.format(number=number, bin=_bin(edges[number]), signal=rule.signal, wanted=_wanted(rule),
-                             rule=hashlib.md5(rule.name.encode(), usedforsecurity=False).hexdigest())
-                for number, rule in enumerate(ordered)
-            )
-        ).to_pylist()
-        for what, query in queries.items()
-    }  # fmt: skip
+    counts = {name: _counts(engine, query, ordered) for name, query in (("passed", _PASSED), ("broken", _BROKEN))}
     found = [
-        _described(rule)
-        | {"edges": edges[number]}
-        | {
-            what: _filled([row for row in rows if row["number"] == number], edges[number])
-            for what, rows in counts.items()
-        }
-        for number, rule in enumerate(ordered)
+        _described(rule) | {name: of[number] for name, of in counts.items()} for number, rule in enumerate(ordered)
     ]
     return [each for each in found if any(each["passed"]) or any(each["broken"])]
+
+
+def _counts(engine: Engine, query: str, rules: Sequence[Rule]) -> list[list[int]]:
+    """For each of `rules` the counts of its bins by `query`, all in one answer."""
+    if not rules:
+        return []
+    queries = [
+        query.format(
+            number=number,
+            bin=_bin(_edges(rule)),
+            signal=rule.signal,
+            wanted=_wanted(rule),
+            rule=hashlib.md5(rule.name.encode(), usedforsecurity=False).hexdigest(),
+        )
+        for number, rule in enumerate(rules)
+    ]
+    rows = engine.collect(" UNION ALL ".join(queries)).to_pylist()
+    return [
+        _filled([row for row in rows if row["number"] == number], _edges(rule)) for number, rule in enumerate(rules)
+    ]
 
 
 def _described(rule: Rule) -> dict[str, Any]:
@@ -102,6 +104,7 @@ def _described(rule: Rule) -> dict[str, Any]:
         "side": rule.side,
         "threshold": rule.threshold,
         "scale": "linear" if _is_share(rule) else "log",
+        "edges": _edges(rule),
         "source": rule.source[:160],
     }
 
