@@ -32,7 +32,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from datatrove.data import Document
 from datatrove.pipeline.dedup.minhash import (
     MinhashConfig,
@@ -45,7 +44,7 @@ from datatrove.utils.hashing import HashConfig
 from datatrove.utils.logging import logger
 from datatrove.utils.text import TextNormConfig
 from datatrove.utils.word_tokenizers import WordTokenizer
-from libraries import File, side_by_side
+from libraries import File, put_texts, side_by_side
 
 from repotune.core.console import Console
 from repotune.corpus.duplicates import Sign, find_duplicates
@@ -55,7 +54,6 @@ _BAR = 5.0
 _THRESHOLD = 0.7
 _ROUNDS = 3
 _TOKEN = re.compile(r"[A-Za-z0-9_\x80-\U0010ffff]+")
-_BATCH_FILES = 256  # as the corpus takes them
 Keep = Callable[[list[File], Path], tuple[float, int]]
 """Keeps one of each group, with a folder of its own; returns CPU seconds, and how many files are kept."""
 
@@ -115,29 +113,12 @@ def in_folder(keep: Keep, files: list[File]) -> tuple[float, int]:
 
 def with_ours(files: list[File], folder: Path) -> tuple[float, int]:
     with LocalEngine(1, folder, Console(quiet=True)) as engine:
-        engine.start("parts", pa.table({"start": list(range(0, len(files), _BATCH_FILES))}))
-        engine.map("texts", "parts", [lambda batch: _batch(files, batch.column("start").to_pylist())], "reading")
+        put_texts(engine, files)
         started = time.process_time()
         engine.map("documents", "texts", [Sign(_THRESHOLD)], "signing")
         find_duplicates(engine, _THRESHOLD)
         repeated = engine.collect("SELECT count(*) AS n FROM repeated")["n"][0].as_py()
         return time.process_time() - started, len(files) - repeated
-
-
-def _batch(files: list[File], starts: list[int]) -> pa.RecordBatch:
-    numbers = [number for start in starts for number in range(start, min(start + _BATCH_FILES, len(files)))]
-    rows = [files[number] for number in numbers]
-    columns = {
-        "document": pa.array(numbers, pa.int64()),
-        "repository": pa.array([file.library for file in rows], pa.string()),
-        "path": pa.array([file.path for file in rows], pa.string()),
-        "size": pa.array([len(file.text) for file in rows], pa.int64()),
-        "licence": pa.array(["Python-2.0"] * len(rows), pa.string()),
-        "committed": pa.array([""] * len(rows), pa.string()),
-        "text": pa.array([file.text for file in rows], pa.string()),
-        "replaced": pa.array([[]] * len(rows), pa.map_(pa.string(), pa.int32())),
-    }
-    return pa.RecordBatch.from_pydict(columns)
 
 
 class CodeWords(WordTokenizer):

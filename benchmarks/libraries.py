@@ -11,11 +11,15 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
+from repotune.corpus.engines import Engine
 from repotune.corpus.profiles import MAX_BYTES
 from repotune.corpus.reading import text_of
 
 _LEFT_OUT = {"__pycache__", "site-packages"}
 _TESTS = {"idle_test", "test", "tests"}
+_BATCH_FILES = 256  # as the corpus takes them
 _EDITIONS = 4  # of the one library, the first without edits
 
 
@@ -63,6 +67,28 @@ def edited(file: File, edition: int) -> File:
         for line in file.text.splitlines(keepends=True)
     ]
     return File(f"{file.library} edited {edition}", file.path, "".join(lines))
+
+
+def put_texts(engine: Engine, files: list[File]) -> None:
+    """Makes table `texts`: what a corpus knows of documents before it signs them, numbered as in `files`."""
+    engine.start("parts", pa.table({"start": list(range(0, len(files), _BATCH_FILES))}))
+    engine.map("texts", "parts", [lambda batch: _rows(files, batch.column("start").to_pylist())], "reading")
+
+
+def _rows(files: list[File], starts: list[int]) -> pa.RecordBatch:
+    numbers = [number for start in starts for number in range(start, min(start + _BATCH_FILES, len(files)))]
+    rows = [files[number] for number in numbers]
+    columns = {
+        "document": pa.array(numbers, pa.int64()),
+        "repository": pa.array([file.library for file in rows], pa.string()),
+        "path": pa.array([file.path for file in rows], pa.string()),
+        "size": pa.array([len(file.text) for file in rows], pa.int64()),
+        "licence": pa.array(["Python-2.0"] * len(rows), pa.string()),
+        "committed": pa.array([""] * len(rows), pa.string()),
+        "text": pa.array([file.text for file in rows], pa.string()),
+        "replaced": pa.array([[]] * len(rows), pa.map_(pa.string(), pa.int32())),
+    }
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _library(folder: Path) -> list[File]:
