@@ -56,6 +56,21 @@ def test_a_dropped_file_shows_the_lines_that_its_rule_saw_without_secrets(built)
     assert lines[2].startswith("x = 'a ba b") and len(lines[2]) == WIDEST and lines[2].endswith("…")
 
 
+def test_a_contaminated_file_shows_where_the_item_stands(build, write, module, tmp_path) -> None:
+    item = [
+        "def longest_plateau(heights: list[int]) -> int:",
+        "    # Of the heights measured along a ridge, in the order walked, return the length of",
+        "    # the longest stretch over which the height neither rises nor falls.",
+    ]
+    (tmp_path / "ridge.jsonl").write_text(json.dumps({"task_id": "ridge/0", "prompt": "\n".join(item)}) + "\n")
+    files = {f"m{number}.py": module(number) for number in range(4)}
+    write(tmp_path / "api", files | {"found.py": module(5, 30) + "\n".join(item) + "\n" + module(6, 30)})
+    examples = examples_of(build(tmp_path / "api", contamination=(str(tmp_path / "ridge.jsonl"),)))
+    (found,) = by_rule(examples)["contamination"]["examples"]
+    assert found["value"] == '{"ridge": ["ridge/0"]}'
+    assert set(item) <= set(found["excerpt"]["text"].split("\n"))
+
+
 @pytest.mark.parametrize("action", ["replace", "drop", "keep"])
 def test_no_secret_is_shown_whatever_becomes_of_secrets_in_the_corpus(action, build, write, files, tmp_path) -> None:
     near = {name: files[name] + f"\nkey = '{KEY}'\n" for name in ("near.py", "nearly.py")}
