@@ -12,7 +12,7 @@ import pyarrow as pa
 from repotune.core.config import CorpusSettings
 from repotune.corpus.personal import FindPersonal
 from repotune.corpus.redaction import Find, redact
-from repotune.corpus.rows import with_columns, with_reasons
+from repotune.corpus.rows import from_utf8, to_utf8, with_columns, with_reasons
 from repotune.corpus.secrets.finding import find_secrets
 
 COUNTS = pa.map_(pa.string(), pa.int64())
@@ -37,21 +37,16 @@ class Redact:
     passes: Sequence[Pass]
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        changed: dict[int, str] = {}
+        texts: list[bytes] = []
         counts: list[list[tuple[str, int]]] = []
         reasons: list[Reason | None] = []
         columns = (batch.column(name).to_pylist() for name in ("path", "language"))
-        for place, (text, path, language) in enumerate(zip(batch.column("text"), *columns, strict=True)):
-            before = text.as_buffer().to_pybytes()
+        for before, path, language in zip(to_utf8(batch.column("text")), *columns, strict=True):
             after, replaced, reason = self._document(before, path, language)
-            if after is not before:
-                changed[place] = after.decode()
+            texts.append(after)
             counts.append(sorted(replaced.items()))
             reasons.append(reason)
-        batch = with_columns(batch, replaced=pa.array(counts, COUNTS))
-        if changed:
-            texts = [changed.get(place, text) for place, text in enumerate(batch.column("text").to_pylist())]
-            batch = with_columns(batch, text=pa.array(texts, pa.string()))
+        batch = with_columns(batch, text=from_utf8(texts), replaced=pa.array(counts, COUNTS))
         return with_reasons(batch, reasons)
 
     def _document(self, data: bytes, path: str, language: str) -> tuple[bytes, Counter[str], Reason | None]:
@@ -62,7 +57,8 @@ class Redact:
             if found and each.action == "drop":
                 told = ", ".join(f"{kind} {count}" for kind, count in sorted(found.items()))
                 return data, replaced, (each.rule, told, "none")
-            data, replaced = after, replaced + found
+            data = after
+            replaced.update(found)
         return data, replaced, None
 
 

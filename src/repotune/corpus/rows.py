@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -60,6 +61,17 @@ its source states or that lie in its folder or the nearest above."""
 
 DROPPED = pa.schema([(field.name, pa.int64() if field.name == "size" else pa.string()) for field in fields(Dropped)])
 REASON = ("rule", "value", "threshold")
+
+
+def to_utf8(texts: pa.Array) -> list[bytes]:
+    """The bytes of each text as they lie in Arrow: UTF-8, copied and never decoded."""
+    data: list[bytes] = texts.cast(pa.binary()).to_pylist()
+    return data
+
+
+def from_utf8(data: Sequence[bytes]) -> pa.Array:
+    """Texts of their bytes in UTF-8."""
+    return pa.array(data, pa.binary()).cast(pa.string())
 
 
 def with_columns(batch: pa.RecordBatch, **columns: Any) -> pa.RecordBatch:

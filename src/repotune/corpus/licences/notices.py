@@ -10,8 +10,11 @@ import re
 import tomllib
 from importlib.resources import files
 
+import ahocorasick_rs
+
 _TABLE = tomllib.loads((files("repotune.corpus.licences") / "notices.toml").read_text(encoding="utf-8"))
 _NAMED = [(f" {phrase} ", licence) for licence, phrases in _TABLE["named"].items() for phrase in phrases]
+_PHRASES = ahocorasick_rs.AhoCorasick([phrase for phrase, _ in _NAMED])
 _CONDITIONS: list[str] = [f" {phrase} " for phrase in _TABLE["conditions"]["phrases"]]
 
 _APACHE_NOTICE = " you may not use this file except in compliance with the license "
@@ -32,7 +35,7 @@ _COMMONS_LINK = re.compile(r" creativecommons org (?:licenses by((?: nc| nd| sa)
 def named(words: str) -> frozenset[str]:
     """The ids of the licences that `words` name, words in one line as `texts.words_of` makes them."""
     line = f" {words} "
-    found = {licence for phrase, licence in _NAMED if phrase in line}
+    found = {_NAMED[index][1] for index, _, _ in _PHRASES.find_matches_as_indexes(line, overlapping=True)}
     if "public license" in line or "gpl" in line:
         found |= _gnu(line)
     if "commons" in line or " cc by" in line:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from repotune.corpus.licences.detection import own_licences
+from repotune.corpus.licences.detection import HEAD, own_licences
 from repotune.corpus.licences.expressions import conjunction
 from repotune.corpus.licences.policy import Policy
 from repotune.corpus.rows import with_columns, with_reasons
@@ -23,14 +24,16 @@ class Licence:
     policy: Policy
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        columns = batch.column("text").to_pylist(), batch.column("folder_licences").to_pylist()
-        found = [conjunction([*folder, *own_licences(text)]) for text, folder in zip(*columns, strict=True)]
-        batch = with_columns(batch.drop_columns("folder_licences"), licence=pa.array(found, pa.string()))
-        refusals = [self.policy.refusal(licence) for licence in found]
-        return with_reasons(
-            batch,
-            [
-                ("licence", licence, refusal) if refusal else None
-                for licence, refusal in zip(found, refusals, strict=True)
-            ],
-        )
+        heads = pc.utf8_slice_codeunits(batch.column("text"), 0, HEAD).to_pylist()
+        folders = batch.column("folder_licences").to_pylist()
+        parts = [own_licences(head).union(folder) for head, folder in zip(heads, folders, strict=True)]
+        # A batch's files have few licences, most of them those of one repository.
+        expressions = {each: conjunction(each) for each in set(parts)}
+        reasons = {each: self._reason(licence) for each, licence in expressions.items()}
+        found = pa.array([expressions[each] for each in parts], pa.string())
+        batch = with_columns(batch.drop_columns("folder_licences"), licence=found)
+        return with_reasons(batch, [reasons[each] for each in parts])
+
+    def _reason(self, licence: str) -> tuple[str, str, str] | None:
+        refusal = self.policy.refusal(licence)
+        return ("licence", licence, refusal) if refusal else None

@@ -12,9 +12,11 @@ import json
 import lzma
 import re
 import string
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,7 +94,7 @@ def identify(text: str) -> Found:
     known = index.vocabulary.get
     runs = _runs(np.array([known(token, 0) for token in tokens], np.uint64))
     if not runs.size:
-        return Found((), " ".join(map(_plain, tokens)))
+        return Found((), " ".join(_plain(tokens)))
     place = np.minimum(np.searchsorted(index.runs, runs), index.runs.size - 1)
     place[index.runs[place] != runs] = -1
     found, explained = _explain(index, place)
@@ -101,7 +103,7 @@ def identify(text: str) -> Found:
 
 def words_of(text: str) -> list[str]:
     """The words of `text` as they are compared, in American spelling."""
-    return [_plain(token) for token in _tokens(text)]
+    return _plain(_tokens(text))
 
 
 def _tokens(text: str) -> list[str]:
@@ -114,9 +116,9 @@ def _tokens(text: str) -> list[str]:
     return [token for token in _WORD.findall(lowered) if token not in _LABELS]
 
 
-def _plain(token: str) -> str:
-    word = token.rstrip(".)")
-    return _SPELLING.get(word, word)
+def _plain(tokens: Iterable[str]) -> list[str]:
+    """`tokens` without the marks that follow them, in American spelling."""
+    return [_SPELLING.get(word, word) for token in tokens for word in [token.rstrip(".)")]]
 
 
 @cache
@@ -163,7 +165,7 @@ def _rest(tokens: list[str], explained: npt.NDArray[np.bool_]) -> str:
     shown = np.ones(len(tokens), bool)
     for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         shown[begin:end] = end - begin < _HIDDEN
-    return " ".join(_plain(tokens[place]) for place in np.flatnonzero(shown).tolist())
+    return " ".join(_plain(compress(tokens, shown)))
 
 
 def _runs(known: Hashes) -> Hashes:

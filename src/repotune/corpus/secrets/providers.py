@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from repotune.corpus.redaction import Span
 from repotune.corpus.secrets.values import entropy, is_placeholder
 
-_REACH = 1200  # bytes from an anchor that the longest key fills
+REACH = 1200
+"""Bytes from an anchor that the longest key fills."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Provider:
 
     def find(self, data: bytes, start: int) -> Iterator[Span]:
         """The key whose anchor is at `start` of `data`."""
-        limit = start + _REACH
+        limit = start + REACH
         if self.lead:
             match = self.pattern.search(data, max(0, start - self.lead), limit)
         else:
