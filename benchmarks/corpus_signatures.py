@@ -28,6 +28,7 @@ from repotune.corpus.shingles import PERMUTATIONS, SHINGLE_TOKENS, band_keys, ba
 _TOKEN = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
 _BAR = 8.0
 _ROWS = band_rows(0.7)
+_BATCH_FILES = 256  # as the corpus step takes them
 
 
 def main() -> None:
@@ -63,7 +64,8 @@ def read_documents(every: int) -> list[bytes]:
 
 
 def with_ours(documents: list[bytes]) -> None:
-    band_keys([shingles(document)[0] for document in documents], _ROWS)
+    for begin in range(0, len(documents), _BATCH_FILES):
+        band_keys(shingles(documents[begin : begin + _BATCH_FILES])[0], _ROWS)
 
 
 def with_datasketch(documents: list[bytes]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repotune.corpus.hashing import Hashes
 from repotune.corpus.shingles import band_keys, band_rows, jaccard, shingles
 
 
@@ -19,12 +20,23 @@ def reference(data: bytes) -> set[tuple[bytes, ...]]:
     return {tuple(tokens[place : place + 5]) for place in range(len(tokens) - 4)}
 
 
-@given(st.binary(max_size=400))
-def test_there_are_as_many_hashes_as_distinct_shingles(data):
-    hashes, tokens = shingles(data)
-    assert len(hashes) == len(reference(data))
-    assert tokens == len(re.findall(rb"[A-Za-z0-9_\x80-\xff]+", data))
-    assert all(a < b for a, b in pairwise(hashes.tolist()))
+def of(data: bytes) -> Hashes:
+    return shingles([data])[0][0]
+
+
+@given(st.lists(st.binary(max_size=400), max_size=4))
+def test_there_are_as_many_hashes_as_distinct_shingles(documents):
+    sets, tokens = shingles(documents)
+    assert [len(hashes) for hashes in sets] == [len(reference(data)) for data in documents]
+    assert tokens == [len(re.findall(rb"[A-Za-z0-9_\x80-\xff]+", data)) for data in documents]
+    assert all(a < b for hashes in sets for a, b in pairwise(hashes.tolist()))
+
+
+@given(st.lists(st.text("ab_é ", max_size=60), min_size=1, max_size=4))
+def test_a_documents_hashes_are_the_same_alone_and_among_others(texts):
+    documents = [text.encode() for text in texts]
+    for data, hashes in zip(documents, shingles(documents)[0], strict=True):
+        assert np.array_equal(of(data), hashes)
 
 
 def test_similarity_on_real_source_is_that_of_the_sets_themselves():
@@ -34,18 +46,17 @@ def test_similarity_on_real_source_is_that_of_the_sets_themselves():
         for b in data:
             sets = reference(a), reference(b)
             exact = len(sets[0] & sets[1]) / len(sets[0] | sets[1])
-            assert jaccard(shingles(a)[0], shingles(b)[0], 0.0) == exact
+            assert jaccard(of(a), of(b), 0.0) == exact
 
 
 def test_hashes_do_not_depend_on_what_stands_before():
-    alone, _ = shingles(b"def f(a, b): return a + b")
-    after, _ = shingles(b"# ----- !!\n" * 999 + b"def f(a, b): return a + b")
-    assert np.array_equal(alone, after)
+    text = b"def f(a, b): return a + b"
+    assert np.array_equal(of(text), of(b"# ----- !!\n" * 9999 + text))
 
 
 def test_a_file_shorter_than_a_shingle_has_none():
-    assert len(shingles(b"a b c d")[0]) == 0 and len(shingles(b"a b c d e")[0]) == 1
-    assert jaccard(shingles(b"")[0], shingles(b"a")[0], 0.0) == 0.0
+    assert len(of(b"a b c d")) == 0 and len(of(b"a b c d e")) == 1
+    assert jaccard(of(b""), of(b"a"), 0.0) == 0.0
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0])
@@ -56,7 +67,7 @@ def test_bands_miss_a_pair_at_the_threshold_less_than_once_in_two_thousand(thres
 
 def test_seven_tenths_is_fifty_bands_of_five():
     assert band_rows(0.7) == 5
-    assert band_keys([shingles(b"a b c d e f")[0]], 5).shape == (1, 50)
+    assert band_keys([of(b"a b c d e f")], 5).shape == (1, 50)
 
 
 def test_similar_sets_share_bands_and_others_do_not():

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,9 +29,8 @@ from repotune.core.artefact import digest, file_digest
 from repotune.core.config import CorpusSettings
 from repotune.corpus.benchmarks import Part, benchmark_files, find_benchmarks, read_benchmarks
 from repotune.corpus.engines import Engine
-from repotune.corpus.hashing import STEP, Hashes, mix
-from repotune.corpus.rows import with_reasons
-from repotune.corpus.shingles import token_hashes
+from repotune.corpus.hashing import Hashes, run_hashes, token_hashes
+from repotune.corpus.rows import to_utf8, with_reasons
 
 GRAM_WORDS = 10
 _RULE = "contamination"
@@ -58,10 +57,19 @@ class Index:
     names: tuple[tuple[str, str, str], ...]
     sieve: npt.NDArray[np.bool_]
 
+    def suspects(self, documents: Sequence[bytes]) -> list[int]:
+        """Which documents may hold a gram. All are hashed at once, and few are left to be looked at by themselves."""
+        words, bounds = token_hashes([document.lower() for document in documents])
+        grams = run_hashes(words, GRAM_WORDS)  # also across documents: some are suspected for nothing
+        places = np.flatnonzero(self.sieve.take(_sieved(grams)))
+        known = np.append(self.grams, 0).take(np.searchsorted(self.grams, grams[places])) == grams[places]
+        suspects: list[int] = np.unique(np.searchsorted(bounds, places[known], side="right") - 1).tolist()
+        return suspects
+
     def matches(self, data: bytes) -> dict[tuple[str, str, str], float]:
         """The parts of which at least SHARE stands in `data`, and how much of each."""
         hashes = grams_of(data)
-        hashes = np.unique(hashes[self.sieve.take((hashes >> np.uint64(64 - _SIEVE_BITS)).astype(np.int64))])
+        hashes = np.unique(hashes[self.sieve.take(_sieved(hashes))])
         if not len(hashes) or not len(self.grams):
             return {}
         places = np.minimum(np.searchsorted(self.grams, hashes), len(self.grams) - 1)
@@ -91,7 +99,11 @@ class Decontaminate:
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         index = load_index(self.paths)
-        return with_reasons(batch, [_reason(index, text.as_buffer().to_pybytes()) for text in batch.column("text")])
+        documents = to_utf8(batch.column("text"))
+        reasons: list[tuple[str, str, str] | None] = [None] * len(documents)
+        for place in index.suspects(documents):
+            reasons[place] = _reason(index, documents[place])
+        return with_reasons(batch, reasons)
 
 
 def decontamination(settings: CorpusSettings, root: Path = Path()) -> list[Decontaminate]:
@@ -140,15 +152,12 @@ def load_index(paths: tuple[Path, ...]) -> Index:
 
 def grams_of(data: bytes) -> Hashes:
     """The hash of each GRAM_WORDS words in a row, small and capital letters alike."""
-    words = token_hashes(np.frombuffer(data.lower(), np.uint8))
-    count = len(words) - GRAM_WORDS + 1
-    if count <= 0:
-        return np.empty(0, np.uint64)
-    grams = words[:count].copy()
-    for place in range(1, GRAM_WORDS):
-        grams *= STEP
-        grams += words[place : place + count]
-    return mix(grams)
+    return run_hashes(token_hashes([data.lower()])[0], GRAM_WORDS)
+
+
+def _sieved(grams: Hashes) -> Counts:
+    """Where the sieve tells of each of `grams`."""
+    return (grams >> np.uint64(64 - _SIEVE_BITS)).view(np.int64)
 
 
 def build_index(parts: Iterable[Part]) -> Index:
@@ -170,7 +179,7 @@ def build_index(parts: Iterable[Part]) -> Index:
     owners = np.repeat(np.arange(len(grams)), sizes)[order]
     distinct, starts = np.unique(flat[order], return_index=True)
     sieve = np.zeros(1 << _SIEVE_BITS, np.bool_)
-    sieve[(distinct >> np.uint64(64 - _SIEVE_BITS)).astype(np.int64)] = True
+    sieve[_sieved(distinct)] = True
     return Index(distinct, np.append(starts, len(flat)).astype(np.int64), owners, sizes, tuple(names), sieve)
 
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from repotune.corpus.engines import Engine
-from repotune.corpus.rows import with_columns
+from repotune.corpus.rows import to_utf8, with_columns
 from repotune.corpus.shingles import band_keys, band_rows, jaccard, shingles
 
 # A bucket of n files would make n² pairs. Each file is compared with the first of its bucket, at most this many. Where
@@ -99,7 +99,6 @@ JOIN documents AS kept ON repeated.kept = kept.document
 """
 
 _SIDES = ("left", "right")
-_BLANKS = " \t\r\f\v"
 _LATER_FIRST = str.maketrans("0123456789", "9876543210")
 
 
@@ -116,16 +115,15 @@ class Sign:
     threshold: float
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        texts = batch.column("text").to_pylist()
-        data = [text.encode() for text in texts]
-        sets, tokens = zip(*map(shingles, data), strict=True) if texts else ((), ())
-        keys = band_keys(list(sets), band_rows(self.threshold)).view(np.int64)  # signed: Spark knows no other
+        data = to_utf8(batch.column("text"))
+        sets, tokens = shingles(data)
+        keys = band_keys(sets, band_rows(self.threshold)).view(np.int64)  # signed: Spark knows no other
         bands = [row if len(found) else row[:0] for row, found in zip(keys, sets, strict=True)]
         about = (batch.column(name).to_pylist() for name in ("licence", "committed", "path", "repository", "document"))
         return with_columns(
             batch,
             text_bytes=pa.array(map(len, data), pa.int64()),
-            normal=pa.array([normal_digest(text) for text in texts], pa.string()),
+            normal=pa.array(map(normal_digest, data), pa.string()),
             tokens=pa.array(tokens, pa.int64()),
             shingles=pa.array([found.tobytes() for found in sets], pa.binary()),
             shingle_count=pa.array([len(found) for found in sets], pa.int64()),
@@ -153,12 +151,10 @@ def precedence(licence: str, committed: str, path: str, repository: str, documen
     return f"{licence == 'unknown':d}\t{later_first}\t{len(path):06}\t{path}\t{repository}\t{document:020}"
 
 
-def normal_digest(text: str) -> str:
-    """SHA-256 of `text` with plain line ends, and without white space at the ends of lines and of the text."""
-    text = text.replace("\r\n", "\n")
-    if any(f"{blank}\n" in text for blank in _BLANKS):
-        text = "\n".join([line.rstrip(_BLANKS) for line in text.split("\n")])
-    return hashlib.sha256(text.rstrip(_BLANKS + "\n").lstrip("\n").encode()).hexdigest()
+def normal_digest(data: bytes) -> str:
+    """SHA-256 of `data` with plain line ends, and without white space at the ends of lines and of the text."""
+    lines = [line.rstrip(b" \t\r\f\v") for line in data.split(b"\n")]
+    return hashlib.sha256(b"\n".join(lines).strip(b"\n")).hexdigest()
 
 
 def find_duplicates(engine: Engine, threshold: float) -> None:

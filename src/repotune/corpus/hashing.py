@@ -9,6 +9,7 @@ Karp) give the hash of every span.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -26,12 +27,55 @@ IN_WORD = np.zeros(256, np.bool_)
 IN_WORD[np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz", np.uint8)] = True
 IN_WORD[128:] = True
 
+_IN_WORD = IN_WORD.tobytes()
+_BLOCK = 1 << 16  # bytes hashed at once, each as a number of eight: what a core's own cache holds
 _BASE = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: odd, and its powers are well spread
 _BYTE_VALUE = np.random.Generator(np.random.PCG64(7)).integers(1, 2**63, 256, dtype=np.uint64)
 
 
+def token_hashes(documents: Sequence[bytes]) -> tuple[Hashes, Places]:
+    """The hash of each token of `documents`, in order; those of document i are bounds[i] … bounds[i + 1], the second.
+
+    A token is a run of letters, digits, underscores and bytes beyond ASCII.
+    """
+    joined = b"\n".join([b"", *documents, b""])  # outside a token before the first byte and after the last
+    inside = np.frombuffer(joined.translate(_IN_WORD), np.bool_)  # in a third of the time of `take`
+    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    starts, ends = edges[0::2], edges[1::2]
+    begins = np.cumsum([0, *(len(document) + 1 for document in documents)])
+    return span_hashes(np.frombuffer(joined, np.uint8), starts, ends), np.searchsorted(starts, begins)
+
+
+def run_hashes(tokens: Hashes, size: int) -> Hashes:
+    """The hash of each `size` tokens in a row: Σ token · STEP^(size − 1 − its place), from runs half as long."""
+    if size == 1 or len(tokens) < size:
+        return tokens[: max(0, len(tokens) - size + 1)]
+    half = run_hashes(tokens, size // 2)
+    runs = half[: -(size // 2)] * np.uint64(pow(int(STEP), size // 2, 1 << 64))
+    runs += half[size // 2 :]
+    if size % 2:
+        runs = runs[:-1] * STEP
+        runs += tokens[size - 1 :]
+    return runs
+
+
 def span_hashes(data: Bytes, starts: Places, ends: Places) -> Hashes:
-    """The hash of each of the spans starts[i] … ends[i] of `data`, by its bytes alone, wherever it lies."""
+    """The hash of each of the spans starts[i] … ends[i] of `data`, by its bytes alone, wherever it lies.
+
+    Spans ascend, and none lies over another.
+    """
+    hashes = np.empty(len(starts), np.uint64)
+    first = 0
+    while first < len(starts):
+        begin = starts[first]
+        last = max(first + 1, int(np.searchsorted(ends, begin + _BLOCK, side="right")))
+        block = slice(first, last)
+        hashes[block] = _hashes_of_block(data[begin : ends[last - 1]], starts[block] - begin, ends[block] - begin)
+        first = last
+    return hashes
+
+
+def _hashes_of_block(data: Bytes, starts: Places, ends: Places) -> Hashes:
     powers, inverses = _powers(1 << max(12, len(data).bit_length()))
     prefix = np.empty(len(data) + 1, np.uint64)
     prefix[0] = 0
@@ -39,9 +83,9 @@ def span_hashes(data: Bytes, starts: Places, ends: Places) -> Hashes:
     values = _BYTE_VALUE.take(data, mode="clip")
     values *= powers[: len(data)]
     np.cumsum(values, out=prefix[1:])
-    hashes = prefix[ends]
-    hashes -= prefix[starts]
-    hashes *= inverses[starts]
+    hashes = prefix.take(ends, mode="clip")
+    hashes -= prefix.take(starts, mode="clip")
+    hashes *= inverses.take(starts, mode="clip")
     return mix(hashes)
 
 

@@ -1,4 +1,4 @@
-"""Token shingles and MinHash signatures, vectorised over a file's bytes.
+"""Token shingles and MinHash signatures, vectorised over the bytes of many documents.
 
 A token is a run of letters, digits, underscores and bytes beyond ASCII; a shingle is five tokens in a row, as in
 BigCode's deduplication.
@@ -6,11 +6,14 @@ BigCode's deduplication.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import rensa
 
-from repotune.corpus.hashing import IN_WORD, STEP, Hashes, mix, span_hashes
+from repotune.corpus.hashing import STEP, Hashes, mix, run_hashes, token_hashes
 
 SHINGLE_TOKENS = 5
 PERMUTATIONS = 250
@@ -18,20 +21,15 @@ _SEED = 42
 _MISSED = 5e-4
 
 
-def shingles(data: bytes) -> tuple[Hashes, int]:
-    """The distinct shingle hashes of `data`, ascending, and how many tokens it has.
+def shingles(documents: Sequence[bytes]) -> tuple[list[Hashes], list[int]]:
+    """The distinct shingle hashes of each document, ascending, and how many tokens it has.
 
     With fewer tokens than a shingle there are none: such files would all be alike, and only equal bytes tell.
     """
-    tokens = token_hashes(np.frombuffer(data, np.uint8))
-    count = len(tokens) - SHINGLE_TOKENS + 1
-    if count <= 0:
-        return np.empty(0, np.uint64), len(tokens)
-    mixed = tokens[:count].copy()
-    for place in range(1, SHINGLE_TOKENS):
-        mixed *= STEP
-        mixed += tokens[place : place + count]
-    return _distinct(mix(mixed)), len(tokens)
+    tokens, bounds = token_hashes(documents)
+    runs = mix(run_hashes(tokens, SHINGLE_TOKENS))  # also across documents; those are passed over
+    sets = [_distinct(runs[first : max(first, last - SHINGLE_TOKENS + 1)]) for first, last in pairwise(bounds.tolist())]
+    return sets, np.diff(bounds).tolist()
 
 
 def jaccard(a: Hashes, b: Hashes, at_least: float) -> float:
@@ -68,14 +66,8 @@ def band_keys(sets: list[Hashes], rows: int) -> npt.NDArray[np.uint64]:
     return keys
 
 
-def token_hashes(data: npt.NDArray[np.uint8]) -> Hashes:
-    """The hash of each token, in their order."""
-    inside = np.zeros(len(data) + 2, np.bool_)  # with an outside before the first byte and after the last
-    IN_WORD.take(data, out=inside[1:-1], mode="clip")
-    edges = np.flatnonzero(inside[1:] != inside[:-1])
-    return span_hashes(data, edges[0::2], edges[1::2])
-
-
 def _distinct(values: Hashes) -> Hashes:
     values.sort()
-    return values[np.concatenate(([True], values[1:] != values[:-1]))]
+    new = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return values[new]
