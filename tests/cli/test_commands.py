@@ -85,7 +85,9 @@ def test_init_takes_every_kind_of_source(
         assert "names a revision" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["plan"], ["run"], ["status"], ["serve"], ["corpus", "why", "x.py"], ["train"]])
+@pytest.mark.parametrize(
+    "command", [["plan"], ["run"], ["status"], ["serve"], ["corpus", "why", "x.py"], ["corpus", "look"], ["train"]]
+)
 def test_without_a_project_every_command_points_at_init(
     command: list[str], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +144,8 @@ def test_corpus_why_answers_for_a_file(code: Path, here: Path, capsys: pytest.Ca
     assert main(["corpus", "why", "blob.py"]) == 0
     assert "blob.py" in capsys.readouterr().out
     assert main(["corpus", "why", "modul_3.py"]) == 2
+    assert main(["corpus", "look"]) == 0
+    assert "blob.py" in (here / "work" / "look" / "corpus.html").read_text(encoding="utf-8")
     assert "module_3.py" in capsys.readouterr().err
 
 

@@ -110,8 +110,10 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         room = _command(commands, name, "project:run_room", text)
         room.set_defaults(room=name)
         if name == "corpus":
-            actions = "why: say what became of PATH; remove: take a path or a repository out, for good"
-            room.add_argument("action", nargs="?", choices=("why", "remove"), help=actions)
+            actions = (
+                "look: write a page about it; why: say what became of PATH; remove: take out a path or a repository"
+            )
+            room.add_argument("action", nargs="?", choices=("look", "why", "remove"), help=actions)
             room.add_argument("path", nargs="?", metavar="PATH")
             room.add_argument(
                 "--search",

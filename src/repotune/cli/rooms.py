@@ -11,11 +11,14 @@ from repotune.pipeline.project import open_project
 
 
 def corpus(arguments: argparse.Namespace) -> int:
-    """`repotune corpus` builds it; `corpus why PATH` says what became of a file, `corpus remove PATH` takes it out."""
+    """`repotune corpus` builds it; `corpus look` shows it, `corpus why PATH` says what became of a file, `corpus remove
+    PATH` takes it out."""
     if arguments.action is None:
         from repotune.cli.project import run_room
 
         return run_room(arguments)
+    if arguments.action == "look":
+        return _look(arguments)
     if arguments.path is None:
         raise UserError(
             f"corpus {arguments.action} needs a path.", f"repotune corpus {arguments.action} api/src/app.py"
@@ -28,6 +31,19 @@ def corpus(arguments: argparse.Namespace) -> int:
     require_artefact(folder)
     for explanation in explain(folder, arguments.path):
         write_data(str(explanation))
+    return 0
+
+
+def _look(arguments: argparse.Namespace) -> int:
+    """Writes the page about the corpus, before anything is trained on it, and says where it is."""
+    from repotune.report.corpus_page import build_corpus_page
+
+    project = open_project(arguments.config)
+    folder = project.workspace / "look"
+    require_artefact(project.workspace / "corpus")
+    folder.mkdir(exist_ok=True)
+    build_corpus_page(project.workspace / "corpus", folder, project.name)
+    Console().say(f"the page about the corpus: {folder / 'corpus.html'}")
     return 0
 
 
