@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import ahocorasick_rs
@@ -18,16 +18,22 @@ import ahocorasick_rs
 from repotune.corpus.redaction import Span
 
 _REACH = 100
+_CALLED_REACH = 40  # bytes from where a word such as `phone` begins to the last four digits of the number
 
-# Found in one pass by Aho and Corasick's automaton: a search for each would take twice as long.
-_CALLED = (b"phone", b"tel", b"mobile", b"fax", b"cell")
-_LITERALS = ahocorasick_rs.BytesAhoCorasick(
-    [b"@", b"opyright", b"uthor", *_CALLED], implementation=ahocorasick_rs.Implementation.DFA
-)
-_CALLED_REACH = 40  # bytes from where such a word begins to the last four digits of the number that it announces
-
-# Sweeps look for shapes in copies of a document: in one every digit is a 0, in the other every hexadecimal one an f.
-_DIGITS = bytes(ord("0") if 48 <= byte <= 57 else byte for byte in range(256))
+# What tells where to look, in the shape of a document (small letters, every digit a 0), and what for: found in one pass
+# by Aho and Corasick's automaton, where a search for each would take three times as long.
+_TELLING = {
+    b"@": "email",
+    b"opyright": "notice",
+    b"uthor": "tag",
+    b"0.0": "address",
+    b"+0": "international",
+    b"-0000": "last_four",
+    b".0000": "last_four",
+    **dict.fromkeys((b"phone", b"tel", b"mobile", b"fax", b"cell"), "called"),
+}
+_AUTOMATON = ahocorasick_rs.BytesAhoCorasick(list(_TELLING), implementation=ahocorasick_rs.Implementation.DFA)
+_SHAPE = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256)).lower()
 _HEXADECIMAL = bytes(ord("f") if byte in b"0123456789abcdefABCDEF" else byte for byte in range(256))
 
 _LOCAL = re.compile(rb"[A-Za-z0-9\x80-\xff](?:[\w.+\x80-\xff-]{0,62}[\w+\x80-\xff-])?$")
@@ -102,25 +108,23 @@ class FindPersonal:
     names: bool = True
 
     def __call__(self, data: bytes, path: str = "", language: str = "") -> list[Span]:
-        at_signs, copyrights, authors, called = _literals(data)
-        shape = data.translate(_DIGITS)
-        spans = [*_emails(data, at_signs), *_addresses(data, shape), *_numbers(data, shape, called)]
+        shape = data.translate(_SHAPE)
+        places = _places(shape)
+        spans = [*_emails(data, places["email"]), *_addresses(data, shape, places["address"])]
+        spans += _numbers(data, shape, places)
         if self.names:
-            spans += _names(data, copyrights, _NOTICE)
-            spans += _names(data, authors, _TAG)
+            spans += _names(data, places["notice"], _NOTICE)
+            spans += _names(data, places["tag"], _TAG)
         return spans
 
 
-def _literals(data: bytes) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Where `data` has at signs, copyrights, authors, and words that announce a telephone number."""
-    at_signs: list[int] = []
-    copyrights: list[int] = []
-    authors: list[int] = []
-    called: list[int] = []
-    of_literal = [at_signs, copyrights, authors, *[called] * len(_CALLED)]
-    for index, start, _ in _LITERALS.find_matches_as_indexes(data.lower(), overlapping=True):
+def _places(shape: bytes) -> dict[str, list[int]]:
+    """Where each kind of what _TELLING names stands, in order."""
+    places: dict[str, list[int]] = {kind: [] for kind in _TELLING.values()}
+    of_literal = [places[kind] for kind in _TELLING.values()]
+    for index, start, _ in _AUTOMATON.find_matches_as_indexes(shape, overlapping=True):
         of_literal[index].append(start)
-    return at_signs, copyrights, authors, called
+    return places
 
 
 def _all(data: bytes, needle: bytes) -> Iterator[int]:
@@ -153,10 +157,10 @@ def _is_personal(data: bytes, start: int, local: bytes, domain: bytes, top: byte
     return data[start - 3 : start] != b"://"
 
 
-def _addresses(data: bytes, shape: bytes) -> Iterator[Span]:
-    """Public addresses of IPv4 and IPv6."""
+def _addresses(data: bytes, shape: bytes, places: Sequence[int]) -> Iterator[Span]:
+    """Public addresses of IPv4, whose numbers part at `places`, and of IPv6."""
     end = 0
-    for at in _all(shape, b"0.0"):
+    for at in places:
         if at >= end:
             start = _start_of_number(shape, at)
             match = _IPV4.match(data, start, start + 24)
@@ -192,14 +196,15 @@ def _is_version(data: bytes, start: int, address: bytes) -> bool:
     return len(address) == 7  # 1.2.3.4 is a version or an example (BigCode's filter of versions)
 
 
-def _numbers(data: bytes, shape: bytes, called: Sequence[int]) -> Iterator[Span]:
-    """Telephone numbers: international ones, North American ones, and what the words at `called` tell to be one."""
-    for at in _all(shape, b"+0"):
+def _numbers(data: bytes, shape: bytes, places: Mapping[str, Sequence[int]]) -> Iterator[Span]:
+    """Telephone numbers: international ones, North American ones, and what a word before it tells to be one."""
+    for at in places["international"]:
         match = _INTERNATIONAL.match(data, at, at + 28)
         if match is not None and _is_number(match[0]) and _is_written_out(data, at, match[0]):
             yield Span(*match.span(), "PHONE")
-    end = 0
-    for at in _last_fours(shape, every=bool(called)):
+    end, called = 0, places["called"]
+    # The last four digits of a number; where words tell of numbers, it may be written in any way.
+    for at in _all(shape, b"0000") if called else (sign + 1 for sign in places["last_four"]):
         if at < end:
             continue
         match = None
@@ -210,13 +215,6 @@ def _numbers(data: bytes, shape: bytes, called: Sequence[int]) -> Iterator[Span]
         if match is not None and _is_number(match[match.re.groups]):
             end = match.end()
             yield Span(*match.span(match.re.groups), "PHONE")
-
-
-def _last_fours(shape: bytes, every: bool) -> Iterable[int]:
-    """Where the last four digits of a number stand, or part of an unbroken one; unless `every`, after a sign alone."""
-    if every:
-        return _all(shape, b"0000")
-    return sorted(at + 1 for needle in (b"-0000", b".0000") for at in _all(shape, needle))
 
 
 def _is_called(called: Sequence[int], at: int) -> bool:
