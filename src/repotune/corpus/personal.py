@@ -158,15 +158,16 @@ def _is_personal(data: bytes, start: int, local: bytes, domain: bytes, top: byte
 
 
 def _addresses(data: bytes, shape: bytes, places: Sequence[int]) -> Iterator[Span]:
-    """Public addresses of IPv4, whose numbers part at `places`, and of IPv6."""
+    """Public addresses of IPv4, whose numbers meet at `places`, and of IPv6."""
     end = 0
-    for at in places:
-        if at >= end:
-            start = _start_of_number(shape, at)
-            match = _IPV4.match(data, start, start + 24)
-            end = match.end() if match is not None else at
-            if match is not None and _is_public(match[0]) and not _is_version(data, start, match[0]):
-                yield Span(start, end, "IP_ADDRESS")
+    for at, third in zip(places, places[2:], strict=False):
+        if at < end or third - at > 8:  # between them lie two points and two numbers of up to three digits
+            continue
+        start = _start_of_number(shape, at)
+        match = _IPV4.match(data, start, start + 24)
+        end = match.end() if match is not None else at
+        if match is not None and _is_public(match[0]) and not _is_version(data, start, match[0]):
+            yield Span(start, end, "IP_ADDRESS")
     for at in _all(data.translate(_HEXADECIMAL), b"ffff:"):
         match = _IPV6.match(data, at, at + 48)
         if match is not None and _is_public(match[0]):

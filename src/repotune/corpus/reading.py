@@ -85,13 +85,13 @@ def decode(batch: pa.RecordBatch) -> pa.RecordBatch:
     texts: list[str] = []
     digests: list[str] = []
     reasons: list[Reason | None] = []
-    about = zip(batch.column("data"), *(batch.column(name).to_pylist() for name in ("path", "language")), strict=True)
-    for data, path, language in about:
-        text, reason = text_of(data.as_py())
-        if reason is None and is_notebook(path, data.as_py()):
+    columns = (batch.column(name).to_pylist() for name in ("data", "path", "language"))
+    for data, path, language in zip(*columns, strict=True):
+        text, reason = text_of(data)
+        if reason is None and is_notebook(path, data):
             text, reason = _script_of(text, language)
         texts.append(text)
-        digests.append(hashlib.sha256(data.as_buffer()).hexdigest())
+        digests.append(hashlib.sha256(data).hexdigest())
         reasons.append(reason)
     batch = with_columns(batch, text=pa.array(texts, pa.string()), sha256=pa.array(digests, pa.string()))
     return with_reasons(batch.drop_columns("data"), reasons)

@@ -35,10 +35,15 @@ _CLOSERS = {
 
 def strip(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Strips `text` by `language`. Adds `stripped`, the characters that went; null for languages not looked at."""
-    texts, taken = [], []
-    for text, language in zip(batch.column("text").to_pylist(), batch.column("language").to_pylist(), strict=True):
-        texts.append(stripped(text, language))
-        taken.append(len(text) - len(texts[-1]) if language in _PAGES | _SHEETS else None)
+    languages = batch.column("language").to_pylist()
+    taken: list[int | None] = [None] * len(languages)
+    if (_PAGES | _SHEETS).isdisjoint(languages):
+        return with_columns(batch, stripped=pa.array(taken, pa.int64()))
+    texts = batch.column("text").to_pylist()
+    for place, language in enumerate(languages):
+        if language in _PAGES | _SHEETS:
+            before, texts[place] = texts[place], stripped(texts[place], language)
+            taken[place] = len(before) - len(texts[place])
     return with_columns(batch, text=pa.array(texts, pa.string()), stripped=pa.array(taken, pa.int64()))
 
 

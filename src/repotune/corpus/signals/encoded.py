@@ -8,6 +8,7 @@ where one can match at all, and the pattern runs there alone.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 import numpy as np
@@ -96,12 +97,14 @@ def _in_a_row(holds: npt.NDArray[np.bool_], least: int) -> tuple[Integers, Integ
 
 def _runs(texts: Texts, regions: list[Region], pattern: re.Pattern[bytes]) -> Spans:
     """What `pattern` matches within `regions`, each document by itself."""
-    found = []
+    found: list[tuple[int, int]] = []
+    document_starts = texts.starts.tolist()
     for begin, end in regions:
-        document = max(0, int(np.searchsorted(texts.starts, begin, side="right")) - 1)
-        while document < len(texts) and (start := int(texts.starts[document])) < end:
+        # Most lie in one document; the first begins in the newline after another at the earliest.
+        first = max(0, bisect_right(document_starts, begin) - 1)
+        for document in range(first, bisect_left(document_starts, end)):
+            start = document_starts[document]
             matches = pattern.finditer(texts.documents[document], max(0, begin - start), end - start)
             found += [(start + match.start(), start + match.end()) for match in matches]
-            document += 1
     starts, ends = np.array(found, np.int64).reshape(-1, 2).T
     return Spans(starts, ends, np.searchsorted(starts, np.append(texts.starts, len(texts.data))))

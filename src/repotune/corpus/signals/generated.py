@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 
 from repotune.corpus.signals.signal import Columns, Signal
 from repotune.corpus.signals.texts import Texts
@@ -100,7 +99,7 @@ def _first_lines(document: bytes, count: int) -> bytes:
 
 
 def _first_of(folders: frozenset[str], path: str) -> str:
-    return next((part for part in PurePosixPath(path).parts[:-1] if part in folders), "")
+    return next((part for part in path.split("/")[:-1] if part in folders), "")
 
 
 def _is_test(path: str) -> bool:

@@ -108,17 +108,17 @@ class _Runs:
         """The characters of the words that each document's commonest run covers, each once; 0 if none comes twice.
         Of several that are as common it is the one with the smallest hash."""
         times = self._equal.ends - self._equal.starts
+        most = self._equal.maximum(times)
+        commonest = np.flatnonzero(times == np.repeat(most, self.distinct))
+        first = commonest[np.searchsorted(commonest, self._equal.bounds[:-1][self.counts > 0])]
+        top = np.zeros(len(most), np.uint32)
+        top[self.counts > 0] = self._ordered[self._equal.starts[first]]
+        places = np.flatnonzero(self._hashes == np.repeat(top, self._words.counts)[: len(self._hashes)])
+        documents = np.searchsorted(self._words.bounds, places, side="right") - 1
+        places = places[(most[documents] > 1) & (places + self._size <= self._words.bounds[documents + 1])]
         inside = np.zeros(len(self._words), np.bool_)
-        bounds = zip(
-            self._words.bounds.tolist(), self.counts.tolist(), pairwise(self._equal.bounds.tolist()), strict=False
-        )
-        for word, count, (first, end) in bounds:
-            if end - first == count:
-                continue
-            top = self._ordered[self._equal.starts[first + times[first:end].argmax()]]
-            starts = np.flatnonzero(self._hashes[word : word + count] == top) + word
-            for place in range(self._size):
-                inside[starts + place] = True
+        for place in range(self._size):
+            inside[places + place] = True
         return self._words.sum(widths * inside)
 
 

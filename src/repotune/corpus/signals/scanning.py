@@ -40,7 +40,7 @@ def scan(documents: Sequence[bytes], languages: Sequence[str], starts: Integers)
     patterns = [_patterns().get(language) for language in languages]
     found = []
     for document, pattern, start in zip(documents, patterns, starts, strict=True):
-        spans = (match.span() for match in pattern.finditer(document)) if pattern else ()
+        spans = map(re.Match.span, pattern.finditer(document)) if pattern else ()
         found.append(np.fromiter(chain.from_iterable(spans), np.int64) + start)
     edges = np.concatenate([*found, np.empty(0, np.int64)])
     bounds = np.cumsum([0] + [len(each) // 2 for each in found])

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from repotune.corpus.signals.signal import Columns, Signal, ratio
 from repotune.corpus.signals.spans import Integers, Spans
-from repotune.corpus.signals.texts import Texts, member
+from repotune.corpus.signals.texts import Texts, member, number_of
 
 _CODEX = "Codex (arXiv 2107.03374)"
 
@@ -30,6 +30,7 @@ SIGNALS = (
 
 _SPACE, _TAB = ord(" "), ord("\t")
 _BLANK = member(b" \t\r\f\v")
+_FOUR_SPACES = number_of(b"    ")
 _GATHERED = 64  # deeper indentation is rare, and is counted line by line
 
 
@@ -57,15 +58,20 @@ def measure(texts: Texts) -> Columns:
 
 
 def _indentation(texts: Texts, lines: Spans) -> Integers:
-    """How many bytes of white space each line begins with, column by column over the lines that go on."""
+    """How many bytes of white space each line begins with: by four spaces, then by one, over the lines that go on."""
     depths = np.zeros(len(lines), np.int64)
-    left = np.flatnonzero(lines.ends > lines.starts)
-    for depth in range(_GATHERED):
-        left = left[_BLANK.take(texts.data[lines.starts[left] + depth], mode="clip")]
+    left = np.arange(len(lines))
+    for depth in range(0, _GATHERED, 4):
+        begins = lines.starts[left] + depth
+        left = left[texts.eight(begins, np.minimum(lines.ends[left] - begins, 4)) == _FOUR_SPACES]
+        depths[left] += 4
+    left = np.arange(len(lines))
+    for _ in range(_GATHERED):
+        places = lines.starts[left] + depths[left]
+        left = left[(places < lines.ends[left]) & _BLANK.take(texts.data[places], mode="clip")]
         depths[left] += 1
-        left = left[lines.ends[left] > lines.starts[left] + depth + 1]
     for line in left:
-        rest = texts.data[lines.starts[line] + _GATHERED : lines.ends[line]].tobytes()
+        rest = texts.data[lines.starts[line] + depths[line] : lines.ends[line]].tobytes()
         depths[line] += len(rest) - len(rest.lstrip(b" \t\r\f\v"))
     return depths
 

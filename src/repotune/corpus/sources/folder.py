@@ -43,7 +43,7 @@ class Folder:
     def read(self, files: Sequence[Listed]) -> list[bytes | str]:
         """File by file."""
         self._require()
-        return [read_file(self.folder / file.path, limit=file.size) for file in files]
+        return [read_file(f"{self.folder}/{file.path}", limit=file.size) for file in files]
 
     def _require(self) -> None:
         """Raises UserError where the folder is not there: its files are not unreadable one by one."""
@@ -67,7 +67,7 @@ def folder_state(folder: Path, exclusion: Exclusion) -> str:
     return state.hexdigest()
 
 
-def read_file(path: Path, limit: int) -> bytes | str:
+def read_file(path: str, limit: int) -> bytes | str:
     """The bytes of a regular file as it was listed, or why they cannot be had. Never waits and follows no link.
 
     A file that has grown beyond `limit` bytes since it was listed is not taken: what was counted is what is read.
