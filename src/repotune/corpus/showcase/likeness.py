@@ -39,19 +39,17 @@ UNION ALL
 SELECT 'least alike' AS why, place, document, kept, similarity, files FROM unlike WHERE place <= {least}
 """
 _COUNTED = "SELECT count(DISTINCT kept) AS clusters, count(*) AS dropped FROM near"
-_TEXTS = """
-SELECT d.document, d.repository, d.path, d.language, d.committed, d.text
-FROM documents AS d
-JOIN (SELECT document FROM pairs_shown UNION SELECT kept AS document FROM pairs_shown) AS shown
-    ON d.document = shown.document
-"""
+# By their numbers: a join may take all texts into memory to find these few.
+_TEXTS = "SELECT document, repository, path, language, committed, text FROM documents WHERE document IN ({numbers})"
 
 
 def likenesses(engine: Engine) -> dict[str, Any]:
     """How many clusters there are, how many files went, and the pairs to look at. Needs `near` and `edges`."""
     engine.sql("pairs_shown", _PAIRS.format(largest=_LARGEST, least=_LEAST_ALIKE))
     pairs = engine.collect("SELECT * FROM pairs_shown ORDER BY why, place").to_pylist()
-    texts = {row["document"]: row for row in engine.collect(_TEXTS).to_pylist()}
+    shown = {number for pair in pairs for number in (pair["document"], pair["kept"])}
+    numbers = ", ".join(map(str, sorted(shown))) or "NULL"
+    texts = {row["document"]: row for row in engine.collect(_TEXTS.format(numbers=numbers)).to_pylist()}
     return {
         **engine.collect(_COUNTED).to_pylist()[0],
         "pairs": [_pair(pair, texts[pair["kept"]], texts[pair["document"]]) for pair in pairs],
