@@ -75,14 +75,15 @@ class SparkEngine:
         frame.createOrReplaceTempView(name)
 
     def map(self, name: str, over: str, steps: Sequence[Step], what: str, among: str = "") -> None:
+        from pyspark.sql.pandas.types import to_arrow_schema
+
         frame = self._spark.table(over)
         if among:
             frame = frame.join(self._spark.table(among).select("document"), "document", "left_semi")
         if self._dropped:  # the first table's rows are work enough each; those of others are spread evenly
             frame = frame.repartition(self._tasks)
         # What the steps make of no rows tells what they make of any.
-        empty = frame.limit(0).toArrow().schema.empty_table()
-        schema = run_steps(pa.RecordBatch.from_pylist([], empty.schema), steps)[0].schema
+        schema = run_steps(pa.RecordBatch.from_pylist([], to_arrow_schema(frame.schema)), steps)[0].schema
         both = pa.schema([*schema, *(field for field in DROPPED if field.name not in schema.names)])
         self._map(name + "_all", frame, Mapped(steps, both), both, what)
         columns = ", ".join(f"`{column}`" for column in schema.names)
@@ -143,8 +144,8 @@ class SparkEngine:
         mark = self._folder / f"mark-{uuid.uuid4().hex}"
         mark.touch()
         with told():
-            places = self._spark.range(self._tasks).repartition(self._tasks)
-            rows = places.mapInArrow(See(os.fspath(mark)), "seen string").distinct().collect()
+            places = self._spark.range(0, self._tasks, 1, self._tasks)
+            rows = places.mapInArrow(See(os.fspath(mark)), "seen string").collect()
         mark.unlink()
         if wrong := sorted({row["seen"] for row in rows} - {__version__}):
             raise UserError(

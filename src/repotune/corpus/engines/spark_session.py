@@ -17,6 +17,8 @@ _SETTINGS = {
     # What a worker's Python holds of a table at once: files of at most 1 MB, most of them far smaller.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "256",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # A small answer in many partitions is as many tasks and files; by default they are merged only down to the cores.
+    "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
     # The outputs are whole Parquet files that one task writes; two attempts at one at a time would waste the cluster.
     "spark.speculation": "false",
     "spark.ui.enabled": "false",
