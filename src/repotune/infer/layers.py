@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from repotune.infer.cache import Cache
 from repotune.infer.linear import Precision, make_linear
+from repotune.model.attention import alibi_slopes
 from repotune.model.configuration import ModelConfig
-from repotune.model.network import alibi_slopes
 
 # From this many rows, attention's products in bfloat16 pay for converting the held keys and values (12 heads over 4,
 # 512 tokens held: 64 rows 746 → 548 µs, 512 rows 7.0 → 4.3 ms; 16 rows 216 → 239 µs).
