@@ -30,7 +30,9 @@ from libraries import this_library
 
 _SPEED_BAR = 4.0  # MB/s a core
 _LINEAR_BAR = 1.15  # CPU seconds a MB, of the largest against the next
-_MEMORY_BAR = 1000.0  # MB resident, however large the input
+# The stated constant, in MB of own memory, however large the input: what DuckDB may hold before it spills, and what a
+# process holds that reads documents, of which there are the workers and the one that hands out work.
+_DUCKDB_MB, _PROCESS_MB = 512, 250
 _TIMES, _QUICK_TIMES = (1, 10, 100), (1, 4)
 _NAME = re.compile(r"[A-Za-z_]\w{2,}")
 _TOP = re.compile(r"^(?=(?:def|class|async def|@)\b)", re.MULTILINE)
@@ -55,6 +57,7 @@ def main() -> None:
         print(told, file=sys.stderr)
     *_, before, last = measured
     linear = before["rate"] / last["rate"]
+    most = _DUCKDB_MB + _PROCESS_MB * (arguments.workers + 1)
     result = {
         "name": f"a corpus of {last['mb']:.0f} MB from repository to Parquet, per core",
         "figure": round(last["rate"], 2),
@@ -67,8 +70,8 @@ def main() -> None:
         "cpu_of_linear_bar": _LINEAR_BAR,
         "peak_mb": [round(each["rss_mb"]) for each in measured],
         "peak_own_mb": [round(each["own_mb"]) for each in measured],
-        "peak_mb_bar": _MEMORY_BAR,
-        "met": last["rate"] >= _SPEED_BAR and linear <= _LINEAR_BAR and last["rss_mb"] <= _MEMORY_BAR,
+        "peak_own_mb_bar": most,
+        "met": last["rate"] >= _SPEED_BAR and linear <= _LINEAR_BAR and last["own_mb"] <= most,
     }
     print(json.dumps(result))
 
