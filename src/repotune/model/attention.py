@@ -27,17 +27,21 @@ class Positions:
     bias: Tensor  # H×T×T, or 1×T×T where all heads share it
     cosine: Tensor | None  # T×E
     sine: Tensor | None
+    causal_alone: bool = False  # the bias says no more than that none sees what follows it
 
     @classmethod
     def of(cls, config: ModelConfig, length: int, device: torch.device) -> Positions:
         time_T = torch.arange(length, device=device)
         distance_TT = time_T[:, None] - time_T[None, :]
-        mask_TT = torch.zeros(length, length, device=device).masked_fill(distance_TT < 0, -math.inf)
+        hidden_TT = distance_TT < 0
+        if config.window is not None:
+            hidden_TT |= distance_TT >= config.window
+        mask_TT = torch.zeros(length, length, device=device).masked_fill(hidden_TT, -math.inf)
         if config.position == "alibi":
             slopes_H = alibi_slopes(config.heads).to(device)
             return cls(mask_TT - slopes_H[:, None, None] * distance_TT, None, None)
         cosine_TE, sine_TE = rotations(config, time_T)
-        return cls(mask_TT[None], cosine_TE, sine_TE)
+        return cls(mask_TT[None], cosine_TE, sine_TE, causal_alone=config.window is None or config.window >= length)
 
 
 class Attention(nn.Module):
@@ -46,10 +50,11 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_width = config.heads, config.kv_heads, config.head_width
-        self.query = nn.Linear(config.width, config.heads * config.head_width, bias=False)
-        self.key = nn.Linear(config.width, config.kv_heads * config.head_width, bias=False)
-        self.value = nn.Linear(config.width, config.kv_heads * config.head_width, bias=False)
-        self.output = nn.Linear(config.heads * config.head_width, config.width, bias=False)
+        biased = config.biases != "none"
+        self.query = nn.Linear(config.width, config.heads * config.head_width, bias=biased)
+        self.key = nn.Linear(config.width, config.kv_heads * config.head_width, bias=biased)
+        self.value = nn.Linear(config.width, config.kv_heads * config.head_width, bias=biased)
+        self.output = nn.Linear(config.heads * config.head_width, config.width, bias=config.biases == "all")
 
     def forward(self, x_BTD: Tensor, positions: Positions) -> Tensor:
         B, T, _ = x_BTD.shape
@@ -80,7 +85,7 @@ def explicit_attention(query_BHTE: Tensor, key_BKTE: Tensor, value_BKTE: Tensor,
 def fused_attention(query_BHTE: Tensor, key_BKTE: Tensor, value_BKTE: Tensor, positions: Positions) -> Tensor:
     """The same by torch's fused kernels, which need no mask where the order is all there is to know."""
     grouped = query_BHTE.shape[1] != key_BKTE.shape[1]
-    if positions.cosine is not None:
+    if positions.causal_alone:
         return F.scaled_dot_product_attention(query_BHTE, key_BKTE, value_BKTE, is_causal=True, enable_gqa=grouped)
     bias_1HTT = positions.bias.to(query_BHTE.dtype)[None]
     return F.scaled_dot_product_attention(query_BHTE, key_BKTE, value_BKTE, bias_1HTT, enable_gqa=grouped)
@@ -89,10 +94,23 @@ def fused_attention(query_BHTE: Tensor, key_BKTE: Tensor, value_BKTE: Tensor, po
 def rotations(config: ModelConfig, time_T: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and sines T×E of RoPE (Su et al. 2021) in Llama's layout: the halves of a head rotate against each
     other."""
-    steps = torch.arange(0, config.head_width, 2, device=time_T.device, dtype=torch.float32)
-    frequencies = torch.pow(config.rope_base, -steps / config.head_width)
-    angles_TE = (time_T.float()[:, None] * frequencies[None, :]).repeat(1, 2)
+    angles_TE = (time_T.float()[:, None] * frequencies(config, time_T.device)[None, :]).repeat(1, 2)
     return angles_TE.cos(), angles_TE.sin()
+
+
+def frequencies(config: ModelConfig, device: torch.device) -> Tensor:
+    """What each of the E/2 rotations of RoPE turns by from one token to the next, in radians."""
+    steps = torch.arange(0, config.head_width, 2, device=device, dtype=torch.float32)
+    plain = torch.pow(config.rope_base, -steps / config.head_width)
+    return plain if config.rope_factor == 1 else plain / slowing(config, plain)
+
+
+def slowing(config: ModelConfig, frequencies: Tensor) -> Tensor:
+    """By how much Llama 3.1 slows each rotation: by `rope_factor` one that turns less than once in `rope_trained`
+    tokens, not at all one that turns more than 4 times, and evenly between. All of its models have the 1 and the 4."""
+    turns = config.rope_trained * frequencies / (2 * math.pi)
+    plain = ((turns - 1) / (4 - 1)).clamp(0, 1)
+    return 1 / (plain + (1 - plain) / config.rope_factor)
 
 
 def rotate(x_BHTE: Tensor, cosine_TE: Tensor, sine_TE: Tensor) -> Tensor:

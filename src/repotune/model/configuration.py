@@ -3,8 +3,12 @@
     config = ladder("10m", vocabulary=8192, context=1024)
     config.parameters()                  # 10,270,848
 
-Two families exist, since a network is always written as transformers loads it: Llama's (RMSNorm, RoPE, SwiGLU; tied or
-not) and MPT's (LayerNorm without bias, ALiBi, GELU; always tied), the family of Replit's and MosaicML's code models.
+A network is always written as transformers loads it, so its parts are those of a family that transformers knows:
+
+    llama         RMSNorm, RoPE, SwiGLU, no biases; ours, and Code Llama's and Llama 3's
+    qwen2         the same with biases on queries, keys and values: Qwen2.5-Coder's
+    starcoder2    LayerNorm, RoPE, GELU by tanh, biases everywhere, perhaps a sliding window
+    mpt           LayerNorm, ALiBi, GELU, no biases, tied: Replit's and MosaicML's
 """
 
 from __future__ import annotations
@@ -14,9 +18,14 @@ from typing import Literal
 
 from repotune.core.errors import UserError
 
-Family = Literal["llama", "mpt"]
+Family = Literal["llama", "qwen2", "starcoder2", "mpt"]
 
-_FAMILIES: dict[tuple[str, str, str], Family] = {("rms", "rope", "swiglu"): "llama", ("layer", "alibi", "gelu"): "mpt"}
+_FAMILIES: dict[tuple[str, str, str, str], Family] = {
+    ("rms", "rope", "swiglu", "none"): "llama",
+    ("rms", "rope", "swiglu", "qkv"): "qwen2",
+    ("layer", "rope", "gelu-tanh", "all"): "starcoder2",
+    ("layer", "alibi", "gelu", "none"): "mpt",
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,10 @@ class ModelConfig:
 
     `vocabulary` rows of the embedding; `width` of the residual stream; `heads` query heads over `kv_heads` key-value
     heads (grouped-query attention, Ainslie et al. 2023); `hidden` width of the feed-forward layer; `context` in tokens.
+
+    `biases` stand nowhere, on queries, keys and values, or on every product and norm. A token sees the last `window`
+    tokens, itself among them, or all. Where `rope_factor` is above 1, rotations that turn less than once in
+    `rope_trained` tokens, the context before it was stretched, are slowed by it (Llama 3.1).
     """
 
     vocabulary: int
@@ -36,13 +49,17 @@ class ModelConfig:
     context: int
     norm: Literal["rms", "layer"] = "rms"
     position: Literal["rope", "alibi"] = "rope"
-    activation: Literal["swiglu", "gelu"] = "swiglu"
+    activation: Literal["swiglu", "gelu", "gelu-tanh"] = "swiglu"
+    biases: Literal["none", "qkv", "all"] = "none"
     tied: bool = True
+    window: int | None = None
     rope_base: float = 10_000.0
+    rope_factor: float = 1.0
+    rope_trained: int = 8192
     norm_epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary", "width", "layers", "heads", "kv_heads", "hidden", "context"):
+        for name in ("vocabulary", "width", "layers", "heads", "kv_heads", "hidden", "context", "rope_trained"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise UserError(f"A model needs a {name} of at least 1, not {value!r}.")
@@ -50,20 +67,34 @@ class ModelConfig:
             raise UserError(f"A width of {self.width} does not divide among {self.heads} heads.")
         if self.heads % self.kv_heads:
             raise UserError(f"{self.heads} heads do not divide among {self.kv_heads} key-value heads.")
-        parts = (self.norm, self.position, self.activation)
-        if parts not in _FAMILIES:
-            known = "; ".join(" + ".join(family) for family in _FAMILIES)
-            raise UserError(f"No model family has {' + '.join(parts)}.", f"known: {known}")
+        if self.parts not in _FAMILIES:
+            known = "; ".join(" + ".join(parts) for parts in _FAMILIES)
+            raise UserError(f"No model family has {' + '.join(self.parts)} biases.", f"known: {known}")
         if self.position == "rope" and self.head_width % 2:
             raise UserError(f"Rotary positions need an even head width, not {self.head_width}.")
+        if not (self.rope_base > 0 and self.norm_epsilon > 0 and self.rope_factor >= 1):
+            raise UserError("A model needs a positive rope_base and norm_epsilon, and a rope_factor of at least 1.")
+        self._check_family()
+
+    def _check_family(self) -> None:
+        """What one family has and another has not, since the others' config.json has no place for it."""
         if self.family == "mpt" and not self.tied:
             raise UserError("A model with ALiBi is written as MPT, whose embeddings are tied.", "set tied to true")
-        if not (self.rope_base > 0 and self.norm_epsilon > 0):
-            raise UserError("A model needs a positive rope_base and norm_epsilon.")
+        if self.family == "mpt" and self.hidden % self.width:
+            raise UserError(f"MPT's hidden width is a multiple of its width, and {self.hidden} is not of {self.width}.")
+        if self.window is not None and (self.family != "starcoder2" or self.window < 1):
+            raise UserError(f"A window of {self.window!r} is not for {self.family}.", "StarCoder2 has one")
+        if self.rope_factor != 1 and self.family != "llama":
+            raise UserError(f"A rope_factor of {self.rope_factor:g} is not for {self.family}.", "Llama has one")
+
+    @property
+    def parts(self) -> tuple[str, str, str, str]:
+        """What tells one family from another."""
+        return self.norm, self.position, self.activation, self.biases
 
     @property
     def family(self) -> Family:
-        return _FAMILIES[(self.norm, self.position, self.activation)]
+        return _FAMILIES[self.parts]
 
     @property
     def head_width(self) -> int:
@@ -71,16 +102,21 @@ class ModelConfig:
 
     def parameters(self) -> int:
         """Trainable numbers; tied embeddings count once."""
-        embeddings = self.vocabulary * self.width * (1 if self.tied else 2)
         attention = 2 * self.width * (self.heads + self.kv_heads) * self.head_width
         feed_forward = (3 if self.activation == "swiglu" else 2) * self.width * self.hidden
-        return embeddings + self.layers * (attention + feed_forward + 2 * self.width) + self.width
+        norm = self.width * (2 if self.biases == "all" else 1)
+        biases = 0 if self.biases == "none" else (self.heads + 2 * self.kv_heads) * self.head_width
+        if self.biases == "all":
+            biases += 2 * self.width + self.hidden
+        embeddings = self.vocabulary * self.width * (1 if self.tied else 2)
+        return embeddings + self.layers * (attention + feed_forward + biases + 2 * norm) + norm
 
     def flops_per_token(self, sequence: int) -> int:
         """Forward and backward: 6 per parameter that multiplies, and 12·layers·width·sequence for attention
         (PaLM, appendix B). The embedding look-up multiplies nothing; a tied matrix multiplies once, as the head."""
         look_up = 0 if self.tied else self.vocabulary * self.width
-        return 6 * (self.parameters() - look_up) + 12 * self.layers * self.width * sequence
+        seen = min(sequence, self.window or sequence)
+        return 6 * (self.parameters() - look_up) + 12 * self.layers * self.width * seen
 
 
 def _llama(vocabulary: int, width: int, layers: int, heads: int, kv_heads: int, hidden: int) -> ModelConfig:
@@ -126,6 +162,23 @@ PRESETS: dict[str, ModelConfig] = {
     "mpt-7b": _mpt(50432, width=4096, layers=32, heads=32, context=2048),
     "storywriter-65k": _mpt(50432, width=4096, layers=32, heads=32, context=65536),
     "llama-3-8b": ModelConfig(128256, 4096, 32, 32, 8, 14336, context=8192, tied=False, rope_base=500_000.0),
+    "qwen2.5-coder-1.5b": ModelConfig(
+        151_936, 1536, 28, 12, 2, 8960, context=32_768, biases="qkv", rope_base=1_000_000.0, norm_epsilon=1e-6
+    ),
+    "starcoder2-3b": ModelConfig(
+        49_152,
+        3072,
+        30,
+        24,
+        2,
+        12_288,
+        context=16_384,
+        norm="layer",
+        activation="gelu-tanh",
+        biases="all",
+        window=4096,
+        rope_base=999_999.4420358813,
+    ),
 }
 
 

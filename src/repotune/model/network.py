@@ -1,4 +1,4 @@
-"""The network: a decoder of Llama's or MPT's shape in one file, to train and to check other engines against.
+"""The network: a decoder of any of our families' shapes, to train and to check other engines against.
 
     logits_BTV = Network(config)(ids_BT)
 
@@ -19,13 +19,18 @@ from repotune.model.configuration import ModelConfig
 
 
 class Network(nn.Module):
-    """Token ids in, logits of the next token out."""
+    """Token ids in, logits of the next token out.
 
-    def __init__(self, config: ModelConfig) -> None:
+    `dropout` is the share of the embeddings, and of what each half of a block adds to the stream, that is left out
+    while training (GPT-2), for small corpora seen many times. It draws from torch's generator; `eval()` turns it off.
+    """
+
+    def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(config, dropout) for _ in range(config.layers))
         self.norm = _norm(config)
         self.head = nn.Linear(config.width, config.vocabulary, bias=False)
         if config.tied:
@@ -39,7 +44,7 @@ class Network(nn.Module):
 
     def features(self, ids_BT: Tensor) -> Tensor:
         """The B×T×D that the head turns into logits, for a loss that never holds all logits at once."""
-        x_BTD = self.embedding(ids_BT)
+        x_BTD = self.dropout(self.embedding(ids_BT))
         positions = Positions.of(self.config, ids_BT.shape[1], ids_BT.device)
         for block in self.blocks:
             x_BTD = block(x_BTD, positions)
@@ -52,7 +57,9 @@ class Network(nn.Module):
         deviation of 0.5/√fan-in. Embeddings have one of 0.02. After 250k tokens 1M parameters stood at 1.957 bits per
         byte so, and at 1.968 with 0.02 everywhere and residual projections divided by √(2·layers) (GPT-2)."""
         for name, parameter in self.named_parameters():
-            if parameter.dim() < 2:
+            if name.endswith(".bias"):
+                parameter.zero_()
+            elif parameter.dim() < 2:
                 parameter.fill_(1.0)
             elif name.endswith(("output.weight", "down.weight")):
                 parameter.zero_()
@@ -64,16 +71,17 @@ class Network(nn.Module):
 class Block(nn.Module):
     """Attention, then feed-forward, each behind a norm and added to the stream."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, dropout: float) -> None:
         super().__init__()
         self.attention_norm = _norm(config)
         self.attention = Attention(config)
         self.feed_forward_norm = _norm(config)
         self.feed_forward = SwiGLU(config) if config.activation == "swiglu" else GELU(config)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, positions: Positions) -> Tensor:
-        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), positions)
-        y_BTD: Tensor = x_BTD + self.feed_forward(self.feed_forward_norm(x_BTD))
+        x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), positions))
+        y_BTD: Tensor = x_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTD)))
         return y_BTD
 
 
@@ -92,19 +100,20 @@ class SwiGLU(nn.Module):
 
 
 class GELU(nn.Module):
-    """down(gelu(up(x)))."""
+    """down(gelu(up(x))), exact or by tanh (Hendrycks and Gimpel 2016)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(config.width, config.hidden, bias=False)
-        self.down = nn.Linear(config.hidden, config.width, bias=False)
+        self.up = nn.Linear(config.width, config.hidden, bias=config.biases == "all")
+        self.down = nn.Linear(config.hidden, config.width, bias=config.biases == "all")
+        self.approximate = "tanh" if config.activation == "gelu-tanh" else "none"
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        result_BTD: Tensor = self.down(F.gelu(self.up(x_BTD)))
+        result_BTD: Tensor = self.down(F.gelu(self.up(x_BTD), approximate=self.approximate))
         return result_BTD
 
 
 def _norm(config: ModelConfig) -> nn.Module:
     if config.norm == "rms":
         return nn.RMSNorm(config.width, eps=config.norm_epsilon)
-    return nn.LayerNorm(config.width, eps=config.norm_epsilon, bias=False)
+    return nn.LayerNorm(config.width, eps=config.norm_epsilon, bias=config.biases == "all")
