@@ -29,6 +29,8 @@ def test_a_size_has_the_parameters_its_name_says(size: str) -> None:
         ("mpt-7b", 6.7e9, 0.01),
         ("storywriter-65k", 6.7e9, 0.01),
         ("llama-3-8b", 8.03e9, 0.001),
+        ("qwen2.5-coder-1.5b", 1.54e9, 0.003),
+        ("starcoder2-3b", 3.03e9, 0.001),
     ],
 )
 def test_a_preset_has_the_published_number_of_parameters(name: str, published: float, tolerance: float) -> None:
@@ -60,6 +62,12 @@ def test_flops_follow_from_the_matrices_that_multiply() -> None:
         ({"norm": "layer"}, "No model family"),
         ({"width": 12, "heads": 4}, "even head width"),
         ({"norm": "layer", "position": "alibi", "activation": "gelu", "tied": False}, "tied"),
+        ({"norm": "layer", "position": "alibi", "activation": "gelu", "kv_heads": 4, "hidden": 24}, "multiple"),
+        ({"biases": "all"}, "No model family"),
+        ({"window": 8}, "window of 8 is not for llama"),
+        ({"norm": "layer", "activation": "gelu-tanh", "biases": "all", "window": 0}, "window of 0"),
+        ({"biases": "qkv", "rope_factor": 8.0}, "rope_factor of 8 is not for qwen2"),
+        ({"rope_factor": 0.5}, "rope_factor of at least 1"),
         ({"norm_epsilon": 0.0}, "positive"),
     ],
 )

@@ -17,6 +17,9 @@ from repotune.model.weights import load_model, read_config, read_weights, save_m
 
 LLAMA = {"vocabulary": 101, "width": 64, "layers": 3, "heads": 4, "kv_heads": 2, "hidden": 96, "context": 64}
 MPT = dict(LLAMA, heads=8, kv_heads=8, hidden=256, norm="layer", position="alibi", activation="gelu")
+QWEN2 = dict(LLAMA, biases="qkv")
+STARCODER2 = dict(LLAMA, norm="layer", activation="gelu-tanh", biases="all")
+LLAMA_3_1 = dict(LLAMA, tied=False, rope_base=500_000.0, rope_factor=8.0, rope_trained=16)
 MPT_24_HEADS = dict(MPT, width=96, heads=24, kv_heads=24, hidden=384)
 
 transformers.logging.set_verbosity_error()
@@ -45,10 +48,27 @@ def ids() -> torch.Tensor:
         dict(LLAMA, tied=False, rope_base=500_000.0),
         dict(LLAMA, kv_heads=1, norm_epsilon=1e-6),
         dict(LLAMA, kv_heads=4),
+        LLAMA_3_1,
+        QWEN2,
+        dict(QWEN2, tied=False),
+        STARCODER2,
+        dict(STARCODER2, window=7, tied=False),
         MPT,
         MPT_24_HEADS,
     ],
-    ids=["llama", "untied", "one key-value head", "no groups", "mpt", "mpt with 24 heads"],
+    ids=[
+        "llama",
+        "untied",
+        "one key-value head",
+        "no groups",
+        "llama 3.1",
+        "qwen2",
+        "qwen2, untied",
+        "starcoder2",
+        "starcoder2, a window",
+        "mpt",
+        "mpt with 24 heads",
+    ],
 )
 @torch.no_grad()
 def test_transformers_computes_the_same_from_our_folder(
@@ -60,33 +80,55 @@ def test_transformers_computes_the_same_from_our_folder(
     torch.testing.assert_close(theirs(ids).logits, network(ids), atol=2e-4, rtol=2e-4)
 
 
+SMALL = {
+    "vocab_size": 101,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+LLAMA3_ROPE = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+THEIRS = {
+    "llama": (transformers.LlamaForCausalLM, transformers.LlamaConfig(**SMALL, rope_theta=20_000.0)),
+    "llama, tied": (transformers.LlamaForCausalLM, transformers.LlamaConfig(**SMALL, tie_word_embeddings=True)),
+    "llama 3.1": (
+        transformers.LlamaForCausalLM,
+        transformers.LlamaConfig(
+            **SMALL,
+            rope_parameters=LLAMA3_ROPE | {"rope_theta": 500_000.0, "original_max_position_embeddings": 16},
+        ),
+    ),
+    "qwen2": (transformers.Qwen2ForCausalLM, transformers.Qwen2Config(**SMALL)),
+    "qwen2, tied": (transformers.Qwen2ForCausalLM, transformers.Qwen2Config(**SMALL, tie_word_embeddings=True)),
+    "starcoder2": (transformers.Starcoder2ForCausalLM, transformers.Starcoder2Config(**SMALL, sliding_window=9)),
+    "starcoder2, untied": (
+        transformers.Starcoder2ForCausalLM,
+        transformers.Starcoder2Config(**SMALL, tie_word_embeddings=False),
+    ),
+    "mpt": (
+        transformers.MptForCausalLM,
+        transformers.MptConfig(d_model=96, n_heads=6, n_layers=2, vocab_size=101, max_seq_len=64),
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "config"), THEIRS.values(), ids=THEIRS)
+@pytest.mark.parametrize("shard", ["40KB", "1GB"], ids=["in shards", "whole"])
 @torch.no_grad()
-def test_we_compute_the_same_from_a_folder_of_transformers_in_shards(tmp_path: Path, ids: torch.Tensor) -> None:
-    shape = transformers.LlamaConfig(
-        vocab_size=101,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        rope_theta=20_000.0,
-    )
-    theirs = transformers.LlamaForCausalLM(shape)
-    theirs.save_pretrained(tmp_path, max_shard_size="50KB")
-    assert (tmp_path / "model.safetensors.index.json").exists()
-    torch.testing.assert_close(load_model(tmp_path)(ids), theirs(ids).logits, atol=1e-5, rtol=1e-4)
+def test_we_compute_the_same_from_a_folder_of_transformers(
+    tmp_path: Path, ids: torch.Tensor, kind: Any, config: Any, shard: str
+) -> None:
+    torch.manual_seed(1)
+    theirs = kind(config).eval()
+    for parameter in theirs.parameters():
+        parameter.copy_(torch.randn_like(parameter) * (0.1 if parameter.dim() > 1 else 1.0))
+    theirs.save_pretrained(tmp_path, max_shard_size=shard)
+    assert (tmp_path / "model.safetensors.index.json").exists() == (shard == "40KB")
+    torch.testing.assert_close(load_model(tmp_path)(ids), theirs(ids).logits, atol=2e-4, rtol=2e-4)
 
 
-@torch.no_grad()
-def test_we_compute_the_same_from_an_mpt_folder_of_transformers(tmp_path: Path, ids: torch.Tensor) -> None:
-    theirs = transformers.MptForCausalLM(
-        transformers.MptConfig(d_model=96, n_heads=6, n_layers=2, vocab_size=101, max_seq_len=64)
-    )
-    theirs.save_pretrained(tmp_path)
-    torch.testing.assert_close(load_model(tmp_path)(ids), theirs(ids).logits, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("shape", [LLAMA, dict(LLAMA, tied=False), dict(MPT, kv_heads=2)])
+@pytest.mark.parametrize("shape", [LLAMA, LLAMA_3_1, QWEN2, dict(STARCODER2, window=7), dict(MPT, kv_heads=2)])
 @torch.no_grad()
 def test_what_is_saved_is_loaded(tmp_path: Path, codec_folder: Path, shape: dict[str, Any], ids: torch.Tensor) -> None:
     network = _network(shape)
@@ -139,7 +181,10 @@ def _break_config(**changes: Any) -> Any:
         (_break_config(num_hidden_layers=4), "weights lack model.layers.3"),
         (_break_config(num_hidden_layers=2), "has no place for"),
         (_break_config(attention_bias=True), "attention_bias"),
-        (_break_config(rope_scaling={"rope_type": "llama3", "factor": 8.0}), "scaled"),
+        (_break_config(rope_scaling={"rope_type": "yarn", "factor": 8.0}), "scaled"),
+        (_break_config(rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 2.0}), "low_freq_factor"),
+        (_break_config(rope_scaling={"rope_type": "llama3", "factor": 8.0}), "lacks original_max_position_embeddings"),
+        (_break_config(partial_rotary_factor=0.5), "partial_rotary_factor"),
     ],
 )
 def test_a_broken_folder_says_what_is_wrong(tmp_path: Path, codec_folder: Path, damage: Any, said: str) -> None:
@@ -154,6 +199,25 @@ def test_an_mpt_with_another_attention_is_refused(tmp_path: Path, codec_folder: 
     save_model(tmp_path / "model", _network(MPT), codec_folder)
     _break_config(attn_config=option)(tmp_path / "model")
     with pytest.raises(UserError, match=next(iter(option))):
+        read_config(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("shape", "option"),
+    [
+        (QWEN2, {"use_sliding_window": True}),
+        (QWEN2, {"rope_scaling": LLAMA3_ROPE | {"original_max_position_embeddings": 16}}),
+        (STARCODER2, {"use_bias": False}),
+        (STARCODER2, {"hidden_act": "gelu"}),
+        (STARCODER2, {"sliding_window": 0}),
+    ],
+)
+def test_options_of_other_families_that_we_lack_are_refused(
+    tmp_path: Path, codec_folder: Path, shape: dict[str, Any], option: dict[str, Any]
+) -> None:
+    save_model(tmp_path / "model", _network(shape), codec_folder)
+    _break_config(**option)(tmp_path / "model")
+    with pytest.raises(UserError, match=r"use_sliding_window|rope_factor|use_bias|hidden_act|window of 0"):
         read_config(tmp_path / "model")
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from repotune.core.artefact import write_atomically
 from repotune.core.errors import UserError
 from repotune.model.configuration import ModelConfig
-from repotune.model.layouts import (
+from repotune.model.layouts.conversion import (
     config_from_hugging_face,
     config_to_hugging_face,
     tensors_from_hugging_face,
