@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import numpy as np
 import pytest
 
 from repotune.pipeline.derive import evenly_repeated
-from repotune.tokenizer.packing import TokenStore
+from repotune.tokenizer.packing import TokenStore, write_index
+from repotune.tokenizer.shards import SplitWriter
 
 Make = Callable[[Sequence[int], Sequence[float]], TokenStore]
 
@@ -20,11 +20,10 @@ def store(tmp_path: Path) -> Make:
     """A store of documents of these sizes and weights."""
 
     def make(sizes: Sequence[int], weights: Sequence[float]) -> TokenStore:
-        offsets = [0, *np.cumsum(sizes).tolist()]
-        split = {"offsets": offsets, "paths": ["a.py"] * len(sizes), "weights": list(weights)}
-        index = {"schema": 1, "dtype": "uint16", "tokenizer": "", "splits": {"train": split}, "mixture": {}}
-        (tmp_path / "index.json").write_text(json.dumps(index))
-        (tmp_path / "train-00000.bin").write_bytes(np.zeros(offsets[-1], np.uint16).tobytes())
+        dtype, names = np.dtype("<u2"), ["a.py"] * len(sizes)
+        with SplitWriter(tmp_path, "train", dtype) as writer:
+            writer.add([np.zeros(size, dtype) for size in sizes], weights, names, ["Python"] * len(sizes))
+        write_index(tmp_path, dtype, tokenizer="", splits={"train": writer.entry()}, mixture={})
         return TokenStore(tmp_path, "train")
 
     return make

@@ -30,6 +30,7 @@ def test_every_document_comes_back_whole(built: dict[str, Path], codec: Codec, s
         assert codec.decode_bytes(ids.tolist()) == text.encode()
         assert ids.tolist() == codec.encode(text)
         assert store.path(number) == path
+        assert store.language(number) == "Python" or path == "control.txt"
     assert store.tokens == sum(len(store.document(number)) for number in range(len(store)))
     assert store.tokens * 2 == (built["tokens"] / f"{split}-00000.bin").stat().st_size
 
@@ -46,8 +47,9 @@ def test_documents_are_read_only_views_of_the_file(built: dict[str, Path]) -> No
 def test_numbers_beyond_the_last_document_are_refused(built: dict[str, Path]) -> None:
     store = TokenStore(built["tokens"], "test")
     for number in (-1, len(store)):
-        with pytest.raises(IndexError):
-            store.document(number)
+        for look_up in (store.document, store.path, store.language):
+            with pytest.raises(IndexError):
+                look_up(number)
 
 
 def test_the_index_names_its_tokenizer(built: dict[str, Path]) -> None:
@@ -56,8 +58,8 @@ def test_the_index_names_its_tokenizer(built: dict[str, Path]) -> None:
 
 
 def test_ids_beyond_16_bits_take_32() -> None:
-    assert packing._dtype_for(65_536) == np.uint16
-    assert packing._dtype_for(65_537) == np.uint32
+    assert packing.dtype_for(65_536) == np.uint16
+    assert packing.dtype_for(65_537) == np.uint32
 
 
 def test_an_empty_split_is_a_store_without_documents(
@@ -71,7 +73,9 @@ def test_an_empty_split_is_a_store_without_documents(
     assert (len(store), store.tokens) == (0, 0)
 
 
-@pytest.mark.parametrize("name", ["train-00000.bin", "index.json"])
+@pytest.mark.parametrize(
+    "name", ["train-00000.bin", "train-offsets.bin", "train-weights.bin", "train-names.arrow", "index.json"]
+)
 @pytest.mark.parametrize("damage", ["cut", "absent"])
 def test_damage_is_named(built: dict[str, Path], tmp_path: Path, name: str, damage: str) -> None:
     folder = shutil.copytree(built["tokens"], tmp_path / "tokens")

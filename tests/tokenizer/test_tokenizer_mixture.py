@@ -76,10 +76,10 @@ def test_an_unweighted_corpus_is_packed_without_a_word_of_weights(
     assert "an epoch sees" not in capsys.readouterr().err
 
 
-def test_an_index_without_all_weights_is_damaged(pack: Callable[..., Path]) -> None:
+def test_an_index_that_tells_of_fewer_documents_is_damaged(pack: Callable[..., Path]) -> None:
     path = pack({"train": ROWS}) / "index.json"
     index = json.loads(path.read_text())
-    index["splits"]["train"]["weights"].pop()
+    index["splits"]["train"]["documents"] -= 1
     path.write_text(json.dumps(index))
     with pytest.raises(UserError, match="damaged"):
         TokenStore(path.parent, "train")

@@ -5,19 +5,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-import numpy.typing as npt
+from collections import defaultdict
+from collections.abc import Sequence
 
 Mixture = dict[str, dict[str, dict[str, int]]]
 
 
-def count_mixture(sizes: Sequence[int], weights: Sequence[float], groups: Mapping[str, Sequence[str]]) -> Mixture:
-    """The mixture of documents of `sizes` tokens. `groups`: for "languages", … the name of each document's."""
-    tokens = np.asarray(sizes, np.float64)
-    seen = tokens * np.asarray(weights, np.float64)
-    return {group: _grouped(names, tokens, seen) for group, names in groups.items()}
+class MixtureCount:
+    """The mixture of documents that come in batches. `groups` are what they are told apart by: "languages", …"""
+
+    def __init__(self, *groups: str) -> None:
+        self._counts = {group: defaultdict[str, list[float]](lambda: [0, 0, 0.0]) for group in groups}
+        self.uneven = False
+        """Whether some weight is not 1."""
+
+    def add(self, sizes: Sequence[int], weights: Sequence[float], *names: Sequence[str]) -> None:
+        """Documents of `sizes` tokens; `names` are those of each group, in order."""
+        for amounts, column in zip(self._counts.values(), names, strict=True):
+            for size, weight, name in zip(sizes, weights, column, strict=True):
+                amount = amounts[name]
+                amount[0] += 1
+                amount[1] += size
+                amount[2] += size * weight
+        self.uneven = self.uneven or any(weight != 1 for weight in weights)
+
+    def total(self) -> Mixture:
+        """What all of them are, each group by name."""
+        return {
+            group: {
+                name: {"documents": int(documents), "tokens": int(tokens), "epoch_tokens": round(seen)}
+                for name, (documents, tokens, seen) in sorted(amounts.items())
+            }
+            for group, amounts in self._counts.items()
+        }
 
 
 def describe_mixture(mixture: Mixture) -> list[str]:
@@ -30,20 +50,3 @@ def describe_mixture(mixture: Mixture) -> list[str]:
         further = f" and {len(ordered) - 6} more" if len(ordered) > 6 else ""
         lines.append(f"{group}: {', '.join(shares)}{further}")
     return lines
-
-
-def _grouped(
-    names: Sequence[str], tokens: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]
-) -> dict[str, dict[str, int]]:
-    distinct, place = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
-    documents, stored, weighted = (
-        np.bincount(place, weights=amount, minlength=len(distinct)) for amount in (np.ones(len(tokens)), tokens, seen)
-    )
-    return {
-        str(name): {
-            "documents": int(documents[row]),
-            "tokens": int(stored[row]),
-            "epoch_tokens": round(float(weighted[row])),
-        }
-        for row, name in enumerate(distinct)
-    }
