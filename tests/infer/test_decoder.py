@@ -23,11 +23,16 @@ from repotune.model.weights import load_model
 VOCABULARY = 1024
 LLAMA = {"vocabulary": VOCABULARY, "width": 64, "layers": 3, "heads": 4, "kv_heads": 2, "hidden": 96, "context": 512}
 MPT = dict(LLAMA, heads=8, kv_heads=8, hidden=256, norm="layer", position="alibi", activation="gelu")
+STARCODER2 = dict(LLAMA, norm="layer", activation="gelu-tanh", biases="all")
 SHAPES = {
     "llama": LLAMA,
     "untied": dict(LLAMA, tied=False, rope_base=500_000.0),
     "one key-value head": dict(LLAMA, kv_heads=1),
     "no groups, odd hidden": dict(LLAMA, kv_heads=4, hidden=131),
+    "llama 3.1": dict(LLAMA, rope_factor=8.0, rope_trained=64),
+    "qwen2": dict(LLAMA, biases="qkv"),
+    "starcoder2": STARCODER2,
+    "starcoder2, a window": dict(STARCODER2, window=50, tied=False),
     "mpt": MPT,
     "mpt with 24 grouped heads": dict(MPT, width=96, heads=24, kv_heads=8, hidden=384),
 }
@@ -62,11 +67,9 @@ def test_f32_gives_the_training_networks_logits(
     np.testing.assert_allclose(np.stack(given), expected, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("shape", [LLAMA, SHAPES["untied"], MPT], ids=["llama", "untied", "mpt"])
-def test_greedy_tokens_are_those_of_transformers(
-    make_model: Callable[[dict[str, Any]], Path], shape: dict[str, Any]
-) -> None:
-    folder = make_model(shape)
+@pytest.mark.parametrize("name", ["llama", "untied", "llama 3.1", "qwen2", "starcoder2, a window", "mpt"])
+def test_greedy_tokens_are_those_of_transformers(make_model: Callable[[dict[str, Any]], Path], name: str) -> None:
+    folder = make_model(SHAPES[name])
     theirs = transformers.AutoModelForCausalLM.from_pretrained(folder)
     engine = open_engine(folder, "f32")
     for seed in range(3):

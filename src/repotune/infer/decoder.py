@@ -25,7 +25,7 @@ from repotune.core.errors import UserError
 from repotune.core.hardware import has_bf16
 from repotune.infer.cache import Cache, choose_cache
 from repotune.infer.engine import Cancelled, EngineStats, Logits
-from repotune.infer.layers import Layer, Places, normalise
+from repotune.infer.layers import Layer, Norm, Places
 from repotune.infer.linear import Precision, make_linear
 from repotune.model.network import Network
 from repotune.model.weights import load_model
@@ -74,12 +74,12 @@ class Decoder:
         with torch.inference_mode():
             self._embedding_VD = state["embedding.weight"].to(dense)
             self._layers = [Layer(config, state, index, precision, dense) for index in range(config.layers)]
-            self._norm_D = state["norm.weight"].float()
+            self._norm = Norm(config, state, "norm")
             self._head = make_linear(self._embedding_VD if config.tied else state["head.weight"], precision, dense)
             self._places = Places(config, device)
             held = torch.float32 if device.type == "cpu" else dense
             self._caches = [Cache(config, held, device) for _ in range(CACHES)]
-        self._config, self._device = config, device
+        self._device = device
         self._cancelled = threading.Event()
         self._stats = EngineStats()
 
@@ -140,7 +140,7 @@ class Decoder:
         return x_TD[-1:]
 
     def _logits(self, x_1D: Tensor) -> Logits:
-        logits_1V: Tensor = self._head(normalise(x_1D, self._norm_D, self._config))
+        logits_1V: Tensor = self._head(self._norm(x_1D))
         array: Logits = logits_1V[0].float().cpu().numpy()
         return array
 

@@ -1,4 +1,4 @@
-"""One layer of the decoder over a cache: Llama's and MPT's shape, with fused and possibly quantised weights.
+"""One layer of the decoder over a cache, of any family, with fused and possibly quantised weights.
 
 Letters: T tokens computed, S tokens held (with these T), D width, H heads, K key-value heads, E head width, F hidden.
 """
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from repotune.infer.cache import Cache
-from repotune.infer.linear import Precision, make_linear
-from repotune.model.attention import alibi_slopes
+from repotune.infer.linear import Linear, Precision, make_linear
+from repotune.model.attention import alibi_slopes, frequencies
 from repotune.model.configuration import ModelConfig
 
 # From this many rows, attention's products in bfloat16 pay for converting the held keys and values (12 heads over 4,
@@ -40,21 +40,38 @@ class Places:
         self._rotations_S1E: Tensor | None = None
         self._slopes_H11: Tensor | None = None
         self._time_S = torch.arange(config.context, device=device)
+        self._window = config.window or config.context
         if config.position == "rope":
-            steps = torch.arange(0, config.head_width, 2, device=device, dtype=torch.float32)
-            angles_SE = self._time_S.float()[:, None] * config.rope_base ** -(steps / config.head_width)
+            angles_SE = self._time_S.float()[:, None] * frequencies(config, device)
             self._rotations_S1E = torch.polar(torch.ones_like(angles_SE), angles_SE)[:, None]
         else:
             self._slopes_H11 = alibi_slopes(config.heads).to(device)[:, None, None]
 
     def at(self, start: int, end: int) -> Place:
-        """The place of the tokens from `start` up to `end`. One token sees all that is held and needs no mask."""
+        """The place of the tokens from `start` up to `end`. One token sees all that is held and needs no mask, where no
+        window leaves it behind."""
         rotation_T1E = None if self._rotations_S1E is None else self._rotations_S1E[start:end]
-        if end - start == 1 and self._slopes_H11 is None:
+        if end - start == 1 and end <= self._window and self._slopes_H11 is None:
             return Place(start, rotation_T1E, None)
         distance_TS = (self._time_S[start:end, None] - self._time_S[None, :end]).float()
         bias_HTS = torch.zeros_like(distance_TS)[None] if self._slopes_H11 is None else -self._slopes_H11 * distance_TS
-        return Place(start, rotation_T1E, bias_HTS.masked_fill(distance_TS < 0, -math.inf))
+        hidden_TS = (distance_TS < 0) | (distance_TS >= self._window)
+        return Place(start, rotation_T1E, bias_HTS.masked_fill(hidden_TS, -math.inf))
+
+
+class Norm:
+    """RMSNorm, or LayerNorm with or without bias, in float32: the network's module `name`."""
+
+    def __init__(self, config: ModelConfig, state: Mapping[str, Tensor], name: str) -> None:
+        self._weight_D = state[f"{name}.weight"].float()
+        bias_D = state.get(f"{name}.bias")
+        self._bias_D = None if bias_D is None else bias_D.float()
+        self._rms, self._epsilon = config.norm == "rms", config.norm_epsilon
+
+    def __call__(self, x_TD: Tensor) -> Tensor:
+        if self._rms:
+            return F.rms_norm(x_TD, self._weight_D.shape, self._weight_D, self._epsilon)
+        return F.layer_norm(x_TD, self._weight_D.shape, self._weight_D, self._bias_D, self._epsilon)
 
 
 class Layer:
@@ -63,32 +80,37 @@ class Layer:
     def __init__(
         self, config: ModelConfig, state: Mapping[str, Tensor], index: int, precision: Precision, dense: torch.dtype
     ) -> None:
-        def weight(name: str) -> Tensor:
-            return state[f"blocks.{index}.{name}.weight"]
+        def rows(name: str, kind: str) -> Tensor:
+            tensor = state[f"blocks.{index}.{name}.{kind}"]
+            heads = {"attention.query": config.heads, "attention.key": config.kv_heads}.get(name, 0)
+            return interleave(tensor, heads) if heads and config.position == "rope" else tensor
+
+        def product(*names: str) -> Linear:
+            """With the rows of the named matrices one after another. One alone stays in the file it is mapped from."""
+            weights = [rows(name, "weight") for name in names]
+            biased = f"blocks.{index}.{names[0]}.bias" in state
+            bias_O = torch.cat([rows(name, "bias") for name in names]) if biased else None
+            return make_linear(torch.cat(weights) if len(weights) > 1 else weights[0], precision, dense, bias_O)
 
         self._config, self._index, self._dense = config, index, dense
-        self._attention_norm = weight("attention_norm").float()
-        self._feed_forward_norm = weight("feed_forward_norm").float()
-        query, key = weight("attention.query"), weight("attention.key")
-        if config.position == "rope":
-            query, key = interleave(query, config.heads), interleave(key, config.kv_heads)
-        self._qkv = make_linear(torch.cat((query, key, weight("attention.value"))), precision, dense)
-        self._output = make_linear(weight("attention.output"), precision, dense)
-        up = weight("feed_forward.up")
-        if config.activation == "swiglu":
-            up = torch.cat((weight("feed_forward.gate"), up))
-        self._up = make_linear(up, precision, dense)
-        self._down = make_linear(weight("feed_forward.down"), precision, dense)
+        self._gated = config.activation == "swiglu"
+        self._approximate = "tanh" if config.activation == "gelu-tanh" else "none"
+        self._attention_norm = Norm(config, state, f"blocks.{index}.attention_norm")
+        self._feed_forward_norm = Norm(config, state, f"blocks.{index}.feed_forward_norm")
+        self._qkv = product("attention.query", "attention.key", "attention.value")
+        self._output = product("attention.output")
+        self._up = product("feed_forward.gate", "feed_forward.up") if self._gated else product("feed_forward.up")
+        self._down = product("feed_forward.down")
 
     def __call__(self, x_TD: Tensor, place: Place, cache: Cache) -> Tensor:
         """`x_TD` (float32) after this layer; the tokens' keys and values are in `cache` from then on."""
-        x_TD = x_TD + self._attention(normalise(x_TD, self._attention_norm, self._config), place, cache)
-        hidden_TF = self._up(normalise(x_TD, self._feed_forward_norm, self._config))
-        if self._config.activation == "swiglu":
+        x_TD = x_TD + self._attention(self._attention_norm(x_TD), place, cache)
+        hidden_TF = self._up(self._feed_forward_norm(x_TD))
+        if self._gated:
             gate_TF, up_TF = hidden_TF.chunk(2, dim=-1)
             hidden_TF = F.silu(gate_TF) * up_TF
         else:
-            hidden_TF = F.gelu(hidden_TF)
+            hidden_TF = F.gelu(hidden_TF, approximate=self._approximate)
         return x_TD + self._down(hidden_TF)
 
     def _attention(self, x_TD: Tensor, place: Place, cache: Cache) -> Tensor:
@@ -118,21 +140,14 @@ def attend(query_HTE: Tensor, keys_KSE: Tensor, values_KSE: Tensor, bias_HTS: Te
     return torch.bmm(weights_KTS, values_KSE).view(H, T, E)
 
 
-def normalise(x_TD: Tensor, weight_D: Tensor, config: ModelConfig) -> Tensor:
-    """RMSNorm or LayerNorm without bias, as the configuration says."""
-    if config.norm == "rms":
-        return F.rms_norm(x_TD, weight_D.shape, weight_D, config.norm_epsilon)
-    return F.layer_norm(x_TD, weight_D.shape, weight_D, None, config.norm_epsilon)
-
-
-def interleave(weight_OI: Tensor, heads: int) -> Tensor:
-    """`weight_OI` with each head's two halves interleaved, so that a pair that rotates together lies together.
+def interleave(rows: Tensor, heads: int) -> Tensor:
+    """Rows of a matrix, or numbers of a bias, with each head's two halves interleaved, so that a pair that rotates
+    together lies together.
 
     Scores do not change when queries and keys are permuted alike, and a rotation becomes one complex product
-    (4.5 against 11 µs a layer and token). llama.cpp's weights have this order too.
+    (4.5 against 11 µs a layer and token). llama.cpp's weights of Llama's family have this order too.
     """
-    rows, width = weight_OI.shape
-    return weight_OI.view(heads, 2, rows // heads // 2, width).transpose(1, 2).reshape(rows, width)
+    return rows.view(heads, 2, rows.shape[0] // heads // 2, -1).transpose(1, 2).reshape(rows.shape)
 
 
 def rotate(x_THE: Tensor, rotation_T1E: Tensor) -> Tensor:

@@ -22,33 +22,36 @@ Linear = Callable[[Tensor], Tensor]
 INT8_ROWS = 8
 
 
-def make_linear(weight_OI: Tensor, precision: Precision, dense: torch.dtype) -> Linear:
-    """The product with `weight_OI` (outputs × inputs) in `precision`; `dense` is what int8 uses for many rows."""
+def make_linear(weight_OI: Tensor, precision: Precision, dense: torch.dtype, bias_O: Tensor | None = None) -> Linear:
+    """The product with `weight_OI` (outputs × inputs) in `precision`, and `bias_O` added; `dense` is what int8 uses for
+    many rows."""
     if precision == "int8":
-        return Int8Linear(weight_OI, dense)
-    return DenseLinear(weight_OI.to(dense).contiguous())
+        return Int8Linear(weight_OI, dense, bias_O)
+    return DenseLinear(weight_OI.to(dense).contiguous(), bias_O)
 
 
 class DenseLinear:
-    """x·Wᵀ in the weight's own dtype."""
+    """x·Wᵀ + b in the weight's own dtype."""
 
-    def __init__(self, weight_OI: Tensor) -> None:
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> None:
         self.weight_OI = weight_OI
+        self.bias_O = None if bias_O is None else bias_O.to(weight_OI.dtype)
 
     def __call__(self, x_TI: Tensor) -> Tensor:
-        return F.linear(x_TI.to(self.weight_OI.dtype), self.weight_OI)
+        return F.linear(x_TI.to(self.weight_OI.dtype), self.weight_OI, self.bias_O)
 
 
 class Int8Linear:
-    """x·Wᵀ in integers: a scale for each row of W, fixed, and one for each row of x, taken as it comes (LLM.int8,
+    """x·Wᵀ + b in integers: a scale for each row of W, fixed, and one for each row of x, taken as it comes (LLM.int8,
     Dettmers et al. 2022, without its outliers). Off by about 1 % of a product's usual size.
 
     The dense weights are kept beside, so that a prompt is as exact as in bfloat16. The price is memory, 3 bytes a
     parameter in place of 1.
     """
 
-    def __init__(self, weight_OI: Tensor, dense: torch.dtype) -> None:
-        self.dense = DenseLinear(weight_OI.to(dense).contiguous())
+    def __init__(self, weight_OI: Tensor, dense: torch.dtype, bias_O: Tensor | None = None) -> None:
+        self.dense = DenseLinear(weight_OI.to(dense).contiguous(), bias_O)
+        self._bias_O = None if bias_O is None else bias_O.float()
         quantised_OI, self._scale_O = quantise(weight_OI)
         self._quantised_IO = quantised_OI.t()
 
@@ -56,7 +59,8 @@ class Int8Linear:
         if x_TI.shape[0] > INT8_ROWS:
             return self.dense(x_TI)
         quantised_TI, scale_T = quantise(x_TI)
-        return torch._int_mm(quantised_TI, self._quantised_IO) * (scale_T[:, None] * self._scale_O)
+        product_TO = torch._int_mm(quantised_TI, self._quantised_IO) * (scale_T[:, None] * self._scale_O)
+        return product_TO if self._bias_O is None else product_TO + self._bias_O
 
 
 def quantise(rows_TI: Tensor) -> tuple[Tensor, Tensor]:
