@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sysconfig
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,21 @@ import xllamacpp
 
 from repotune.infer.decoder import open_engine
 from repotune.infer.prompts import infilling_prompt
+from repotune.model.configuration import ModelConfig
+from repotune.release.gguf import write_gguf
 from repotune.tokenizer.encoding import Codec, load_codec
 
 COUNT = 24
+SHAPE = {"width": 64, "layers": 2, "heads": 4, "kv_heads": 2, "hidden": 128, "context": 512}
+FAMILIES = {
+    "llama 3.1": dict(SHAPE, rope_factor=8.0, rope_trained=64),
+    "qwen2": dict(SHAPE, biases="qkv"),
+    "starcoder2": dict(SHAPE, norm="layer", activation="gelu-tanh", biases="all", tied=False),
+    "mpt": dict(SHAPE, norm="layer", position="alibi", activation="gelu", kv_heads=4, hidden=256),
+    "mpt with 12 grouped heads": dict(
+        SHAPE, norm="layer", position="alibi", activation="gelu", width=96, heads=12, kv_heads=4, hidden=384
+    ),
+}
 AWKWARD = [
     "def f(x):\n    return 1234567\n",
     "\tif (a!=b) { ++c; }\r\n\r\n\n  \n\t\t}",
@@ -123,6 +135,18 @@ def test_llama_cpp_our_engine_and_transformers_choose_the_same_tokens(
             )
         in_transformers = generated[0, len(ids) :].tolist()
         assert in_transformers == greedy(engine, ids, in_transformers)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_llama_cpp_chooses_the_same_tokens_in_every_family(
+    make_folder: Callable[[ModelConfig], Path], codec: Codec, family: str
+) -> None:
+    folder = make_folder(ModelConfig(codec.size, **FAMILIES[family]))
+    write_gguf(folder, folder / "model.gguf", "f32", family)
+    llama_cpp, engine = LlamaCpp(folder / "model.gguf"), open_engine(folder, "f32")
+    for ids in prompts(codec):
+        given = llama_cpp.greedy(ids)["tokens"]
+        assert given == greedy(engine, ids, given)
 
 
 def test_q8_0_runs_and_mostly_agrees(release: Path, codec: Codec) -> None:

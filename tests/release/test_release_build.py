@@ -24,8 +24,14 @@ from repotune.release.verify import DamagedReleaseError, check_folder, check_ggu
 from repotune.tokenizer.encoding import load_codec
 from repotune.train.state import latest_checkpoint
 
-MPT = {"width": 64, "layers": 2, "heads": 4, "kv_heads": 4, "hidden": 256, "context": 512}
-MPT |= {"norm": "layer", "position": "alibi", "activation": "gelu"}
+SHAPE = {"width": 64, "layers": 2, "heads": 4, "kv_heads": 2, "hidden": 128, "context": 512}
+FAMILIES = {
+    "llama, untied": dict(SHAPE, kv_heads=1, tied=False),
+    "llama 3.1": dict(SHAPE, rope_factor=8.0, rope_trained=64),
+    "qwen2": dict(SHAPE, biases="qkv"),
+    "starcoder2": dict(SHAPE, norm="layer", activation="gelu-tanh", biases="all", tied=False),
+    "mpt": dict(SHAPE, norm="layer", position="alibi", activation="gelu"),
+}
 
 Rebuild = Callable[..., Path]
 
@@ -108,11 +114,12 @@ def test_gguf_metadata_names_shape_tokenizer_and_infilling_tokens(release: Path)
     assert "output.weight" not in types, "a tied head is written once"
 
 
-def test_an_untied_head_is_written_and_verified(
-    make_folder: Callable[[ModelConfig], Path], tmp_path: Path, release: Path
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_written_and_verified(
+    make_folder: Callable[[ModelConfig], Path], tmp_path: Path, release: Path, family: str
 ) -> None:
-    folder = make_folder(ModelConfig(load_codec(release).size, 64, 2, 4, 1, 96, 128, tied=False))
-    write_gguf(folder, tmp_path / "model.gguf", "f32", "untied")
+    folder = make_folder(ModelConfig(load_codec(release).size, **FAMILIES[family]))
+    write_gguf(folder, tmp_path / "model.gguf", "f32", family)
     restored = check_gguf(tmp_path / "model.gguf", "f32", folder)
     for name, tensor in load_model(folder).state_dict().items():
         assert torch.equal(restored.state_dict()[name], tensor), name
@@ -134,14 +141,6 @@ def test_a_changed_byte_is_found(release: Path, tmp_path: Path, kind: str) -> No
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(DamagedReleaseError, match=r"config\.json"):
         check_folder(release, tmp_path, ("config.json",))
-
-
-def test_an_mpt_model_is_refused_as_gguf(make_folder: Callable[[ModelConfig], Path], release: Path) -> None:
-    folder = make_folder(ModelConfig(load_codec(release).size, **MPT))
-    with pytest.raises(UserError, match="MPT-shaped") as refused:
-        write_gguf(folder, folder / "model.gguf", "f32", "mpt")
-    assert "release.gguf = []" in (refused.value.hint or "")
-    assert not (folder / "model.gguf").exists()
 
 
 def test_a_tokenizer_that_llama_cpp_or_the_model_does_not_know_is_refused(

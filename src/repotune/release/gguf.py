@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import gguf
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from repotune.core.errors import UserError
 from repotune.infer.layers import interleave
+from repotune.model.attention import frequencies, slowing
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
 from repotune.model.weights import load_model
@@ -30,7 +34,7 @@ _TENSOR_TYPES = {"f32": gguf.GGMLQuantizationType.F32, "q8_0": gguf.GGMLQuantiza
 # Q8_0 has one scale for 32 neighbours in a row.
 Q8_0_BLOCK = 32
 
-_NAMES = {"embedding.weight": "token_embd", "norm.weight": "output_norm", "head.weight": "output"}
+_NAMES = {"embedding": "token_embd", "norm": "output_norm", "head": "output"}
 _BLOCK_NAMES = {
     "attention_norm": "attn_norm",
     "attention.query": "attn_q",
@@ -42,6 +46,17 @@ _BLOCK_NAMES = {
     "feed_forward.up": "ffn_up",
     "feed_forward.down": "ffn_down",
 }
+# Of MPT the rows of queries, keys and values are one matrix.
+_MPT_BLOCK_NAMES = _BLOCK_NAMES | {f"attention.{part}": "attn_qkv" for part in ("query", "key", "value")}
+
+
+@dataclass(frozen=True)
+class GgufTensor:
+    """A tensor as llama.cpp wants it: its name there, its values, and our tensors whose rows it holds, in order."""
+
+    name: str
+    values: NDArray[np.float32]
+    parts: tuple[str, ...]
 
 
 def gguf_path(folder: Path, kind: GgufType) -> Path:
@@ -57,54 +72,62 @@ def write_gguf(source: Path, path: Path, kind: GgufType, name: str) -> None:
     """
     network = load_model(source)
     _refuse(source, network.config)
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, network.config.family)  # llama.cpp has the same names
     writer.add_name(name)
     writer.add_file_type(_FILE_TYPES[kind])
     if kind == "q8_0":
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _add_shape(writer, network.config)
     _add_tokenizer(writer, source)
-    for _, tensor_name, values in llama_tensors(network):
-        fits = values.ndim == 2 and values.shape[1] % Q8_0_BLOCK == 0
+    for tensor in gguf_tensors(network):
+        fits = tensor.values.ndim == 2 and tensor.values.shape[1] % Q8_0_BLOCK == 0
         tensor_type = _TENSOR_TYPES[kind if fits else "f32"]
-        writer.add_tensor(tensor_name, gguf.quants.quantize(values, tensor_type), raw_dtype=tensor_type)
+        writer.add_tensor(tensor.name, gguf.quants.quantize(tensor.values, tensor_type), raw_dtype=tensor_type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def llama_tensors(network: Network) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
-    """Our name, llama.cpp's name and the float32 values of each tensor as llama.cpp wants it; a tied head comes once.
+def gguf_tensors(network: Network) -> Iterator[GgufTensor]:
+    """Every tensor of a GGUF file, in float32; a tied head comes once."""
+    config, parameters = network.config, dict(network.named_parameters())
+    places: dict[str, list[str]] = {}
+    for ours in parameters:
+        places.setdefault(_llama_name(config, ours), []).append(ours)
+    for name, parts in places.items():
+        turned = [_turn(config, ours, parameters[ours].detach()) for ours in parts]
+        yield GgufTensor(name, torch.cat(turned).float().contiguous().numpy(), tuple(parts))
+    if config.rope_factor != 1:
+        plain = frequencies(replace(config, rope_factor=1.0), torch.device("cpu"))
+        yield GgufTensor("rope_freqs.weight", slowing(config, plain).numpy(), ())
 
-    llama.cpp rotates neighbours where Hugging Face rotates halves, so the rows of queries and keys are interleaved.
-    """
-    for ours, parameter in network.named_parameters():
-        heads = rotated_heads(network.config, ours)
-        tensor = interleave(parameter.detach(), heads) if heads else parameter.detach()
-        yield ours, _llama_name(ours), tensor.float().contiguous().numpy()
+
+def _turn(config: ModelConfig, ours: str, tensor: Tensor) -> Tensor:
+    heads = rotated_heads(config, ours)
+    return interleave(tensor, heads) if heads else tensor
 
 
 def rotated_heads(config: ModelConfig, name: str) -> int:
-    """How many heads' rows the tensor `name` (ours) holds that rotate with the position; 0 for any other."""
-    if name.endswith("attention.query.weight"):
-        return config.heads
-    return config.kv_heads if name.endswith("attention.key.weight") else 0
+    """How many heads' rows the tensor `name` (ours) holds whose halves llama.cpp wants interleaved; 0 for any other.
+
+    In Llama's family it rotates neighbours where Hugging Face rotates halves, in the others halves as well.
+    """
+    if config.family != "llama" or not name.endswith(("attention.query.weight", "attention.key.weight")):
+        return 0
+    return config.heads if "query" in name else config.kv_heads
 
 
-def _llama_name(ours: str) -> str:
-    if ours in _NAMES:
-        return f"{_NAMES[ours]}.weight"
-    _, layer, part = ours.removesuffix(".weight").split(".", 2)
-    return f"blk.{layer}.{_BLOCK_NAMES[part]}.weight"
+def _llama_name(config: ModelConfig, ours: str) -> str:
+    stem, kind = ours.rsplit(".", 1)
+    if stem in _NAMES:
+        return f"{_NAMES[stem]}.{kind}"
+    _, layer, part = stem.split(".", 2)
+    names = _MPT_BLOCK_NAMES if config.family == "mpt" else _BLOCK_NAMES
+    return f"blk.{layer}.{names[part]}.{kind}"
 
 
 def _refuse(source: Path, config: ModelConfig) -> None:
-    if config.family != "llama":
-        raise UserError(
-            f"A {config.family.upper()}-shaped model is not written as GGUF: only the Llama shape is.",
-            "set release.gguf = [] in repotune.toml; transformers and repotune serve run it as it is",
-        )
     vocabulary = read_vocabulary(source)
     if vocabulary.pattern != SPLIT_PATTERN:
         raise UserError(
@@ -120,15 +143,22 @@ def _refuse(source: Path, config: ModelConfig) -> None:
 
 def _add_shape(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
     writer.add_block_count(config.layers)
-    writer.add_context_length(config.context)
+    # llama.cpp's StarCoder2 has no window: up to its length all that is held is what a token sees.
+    writer.add_context_length(min(config.context, config.window or config.context))
     writer.add_embedding_length(config.width)
     writer.add_feed_forward_length(config.hidden)
     writer.add_head_count(config.heads)
     writer.add_head_count_kv(config.kv_heads)
-    writer.add_layer_norm_rms_eps(config.norm_epsilon)
-    writer.add_rope_dimension_count(config.head_width)
-    writer.add_rope_freq_base(config.rope_base)
     writer.add_vocab_size(config.vocabulary)
+    if config.norm == "rms":
+        writer.add_layer_norm_rms_eps(config.norm_epsilon)
+    else:
+        writer.add_layer_norm_eps(config.norm_epsilon)
+    if config.position == "rope":
+        writer.add_rope_dimension_count(config.head_width)
+        writer.add_rope_freq_base(config.rope_base)
+    else:
+        writer.add_max_alibi_bias(8.0)
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, source: Path) -> None:

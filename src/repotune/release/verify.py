@@ -21,7 +21,7 @@ from repotune.core.errors import RepotuneError
 from repotune.infer.decoder import Decoder
 from repotune.model.network import Network
 from repotune.model.weights import load_model
-from repotune.release.gguf import Q8_0_BLOCK, GgufType, llama_tensors, rotated_heads
+from repotune.release.gguf import Q8_0_BLOCK, GgufTensor, GgufType, gguf_tensors, rotated_heads
 from repotune.tokenizer.encoding import Codec
 from repotune.tokenizer.packing import TokenStore
 
@@ -62,17 +62,16 @@ def check_gguf(path: Path, kind: GgufType, source: Path) -> Network:
     """
     network = load_model(source)
     written = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
-    expected = list(llama_tensors(network))
-    if written.keys() != {theirs for _, theirs, _ in expected}:
+    expected = list(gguf_tensors(network))
+    if written.keys() != {tensor.name for tensor in expected}:
         raise DamagedReleaseError(f"{path} holds {len(written)} tensors where {len(expected)} are meant")
-    parameters = dict(network.named_parameters())
-    for ours, theirs, exact in expected:
-        kept = written[theirs]
-        values = np.array(gguf.quants.dequantize(kept.data, kept.tensor_type)).reshape(exact.shape)
-        bound = _half_step(exact) if kept.tensor_type == gguf.GGMLQuantizationType.Q8_0 else 0.0
-        if not (np.abs(values - exact) <= bound).all():
-            raise DamagedReleaseError(f"{theirs} in {path} differs from the model's more than {kind} allows")
-        parameters[ours].data = _from_llama(torch.from_numpy(values), rotated_heads(network.config, ours))
+    for tensor in expected:
+        kept = written[tensor.name]
+        values = np.array(gguf.quants.dequantize(kept.data, kept.tensor_type)).reshape(tensor.values.shape)
+        bound = _half_step(tensor.values) if kept.tensor_type == gguf.GGMLQuantizationType.Q8_0 else 0.0
+        if not (np.abs(values - tensor.values) <= bound).all():
+            raise DamagedReleaseError(f"{tensor.name} in {path} differs from the model's more than {kind} allows")
+        _put_back(network, tensor, torch.from_numpy(values))
     return network
 
 
@@ -127,9 +126,12 @@ def _half_step(exact: NDArray[np.float32]) -> NDArray[np.float32]:
     return bound.reshape(exact.shape)
 
 
-def _from_llama(tensor: Tensor, heads: int) -> Tensor:
-    """The halves of each of `heads` heads apart again; a tensor without such heads as it is."""
-    if not heads:
-        return tensor
-    rows, width = tensor.shape
-    return tensor.view(heads, rows // heads // 2, 2, width).transpose(1, 2).reshape(rows, width)
+def _put_back(network: Network, tensor: GgufTensor, values: Tensor) -> None:
+    """Gives `network` the rows of each part of `tensor`, the halves of rotated heads apart again."""
+    parameters = [(name, network.get_parameter(name)) for name in tensor.parts]
+    parts = torch.split(values, [parameter.shape[0] for _, parameter in parameters]) if parameters else ()
+    for (name, parameter), part in zip(parameters, parts, strict=True):
+        heads = rotated_heads(network.config, name)
+        if heads:
+            part = part.view(heads, part.shape[0] // heads // 2, 2, -1).transpose(1, 2)
+        parameter.data = part.reshape(parameter.shape)
