@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,15 +20,17 @@ from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.model.configuration import ModelConfig
+from repotune.model.network import Network
 from repotune.model.weights import load_model, read_weights
-from repotune.train.plan import TrainPlan
+from repotune.train.plan import Stage, TrainPlan
 from repotune.train.run import build_run
 from repotune.train.state import latest_checkpoint
+from repotune.train.step import take_step
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
-TIMINGS = {"seconds", "tokens_per_second"}
+TIMINGS = {"seconds", "tokens_per_second", "share_of_peak", "memory", "remaining_seconds"}
 
 # Runs a plan in a process of its own, which is killed at the `at`-th call of the function `name` in `module`.
 KILLED_RUN = """
@@ -35,7 +38,6 @@ import importlib, json, os, sys
 from pathlib import Path
 from repotune.core.console import Console
 from repotune.core.flow import Work
-from repotune.model.configuration import ModelConfig
 from repotune.train.plan import TrainPlan
 from repotune.train.run import build_run
 plan, inputs, folder, module, name, at, number = json.loads(sys.argv[1])
@@ -48,14 +50,19 @@ def counted(*arguments, **options):
         os.kill(os.getpid(), number)
     return function(*arguments, **options)
 setattr(place, name, counted)
-plan = TrainPlan(**{**plan, "model": ModelConfig(**plan["model"])})
+plan = TrainPlan.from_json(plan)
 build_run(Work(Path(folder), {key: Path(value) for key, value in inputs.items()}, Console(), seed=1), plan)
 """
 
 
 @pytest.fixture
 def plan(small_model: ModelConfig) -> TrainPlan:
-    return TrainPlan(small_model, 64 * 8 * 20, sequence=64, batch_tokens=512, checkpoint_tokens=512 * 6, threads=1)
+    stage = Stage(512 * 20, sequence=64, batch_tokens=512)
+    return TrainPlan(small_model, (stage,), checkpoint_tokens=512 * 6, threads=1)
+
+
+def _of_steps(plan: TrainPlan, steps: int) -> TrainPlan:
+    return replace(plan, stages=(replace(plan.stages[0], tokens=512 * steps),))
 
 
 def _work(folder: Path, inputs: dict[str, Path]) -> Work:
@@ -89,7 +96,7 @@ def _assert_equal_runs(one: Path, other: Path) -> None:
 def test_a_run_learns_and_writes_what_the_contract_says(
     tmp_path: Path, inputs: dict[str, Path], plan: TrainPlan
 ) -> None:
-    build_run(_work(tmp_path, inputs), replace(plan, tokens=512 * 60))
+    build_run(_work(tmp_path, inputs), _of_steps(plan, 60))
     lines = _lines(tmp_path)
     assert [line["step"] for line in lines] == list(range(1, 61))
     assert lines[-1]["tokens"] == 512 * 60
@@ -115,8 +122,8 @@ def test_a_run_killed_again_and_again_ends_as_if_it_never_was(
     build_run(_work(straight, inputs), plan)
     killed.mkdir()
     for place, whole in [
-        (("repotune.train.run", "take_step", 4), []),  # before the first checkpoint
-        (("repotune.train.run", "take_step", 10), [6]),  # between two
+        (("repotune.train.loop", "take_step", 4), []),  # before the first checkpoint
+        (("repotune.train.loop", "take_step", 10), [6]),  # between two
         (("repotune.train.state", "write_atomically", 2), [6]),  # while the second is being written
         (("repotune.train.state", "sync_folder", 2), [6, 12, 18]),  # just after the third was renamed
     ]:
@@ -133,7 +140,7 @@ def test_a_polite_stop_loses_no_step(tmp_path: Path, inputs: dict[str, Path], pl
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     build_run(_work(straight, inputs), plan)
     stopped.mkdir()
-    result = _killed(plan, inputs, stopped, ("repotune.train.run", "take_step", 9), signal.SIGTERM)
+    result = _killed(plan, inputs, stopped, ("repotune.train.loop", "take_step", 9), signal.SIGTERM)
     assert "KeyboardInterrupt" in result.stderr
     assert latest_checkpoint(stopped).name == "00000009"
     build_run(_work(stopped, inputs), plan)
@@ -160,15 +167,57 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path, inputs: dict[str, Path]
     assert _lines(tmp_path) == before
 
 
+def test_stages_and_dropout_resume_exactly_too(tmp_path: Path, inputs: dict[str, Path], plan: TrainPlan) -> None:
+    staged = replace(plan, stages=(Stage(128 * 6, 32, 128), Stage(256 * 6, 32, 256), Stage(512 * 6, 64, 512)))
+    staged = replace(staged, dropout=0.2, checkpoint_tokens=1024)
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    build_run(_work(straight, inputs), staged)
+    killed.mkdir()
+    for call in (9, 5, 3):  # in the second stage, at its end, and in the third
+        result = _killed(staged, inputs, killed, ("repotune.train.loop", "take_step", call), signal.SIGKILL)
+        assert result.returncode == -signal.SIGKILL, result.stderr
+    build_run(_work(killed, inputs), staged)
+    _assert_equal_runs(straight, killed)
+    plain = tmp_path / "plain"
+    build_run(_work(plain, inputs), replace(staged, dropout=0.0))
+    assert [line["loss"] for line in _lines(plain)] != [line["loss"] for line in _lines(straight)]
+
+
 def test_a_run_that_diverges_says_so_and_keeps_its_checkpoint(
     tmp_path: Path, inputs: dict[str, Path], plan: TrainPlan
 ) -> None:
-    build_run(_work(tmp_path, inputs), replace(plan, tokens=512 * 6, cooldown_share=0.0))
+    build_run(_work(tmp_path, inputs), replace(_of_steps(plan, 6), cooldown_share=0.0))
     with pytest.raises(UserError, match="diverged") as caught:
         build_run(_work(tmp_path, inputs), replace(plan, learning_rate=1e30, optimiser="muon"))
     assert caught.value.hint is not None and "learning_rate" in caught.value.hint
     assert latest_checkpoint(tmp_path).name == "00000006"
     assert all(line["loss"] < 100 for line in _lines(tmp_path))
+    assert (tmp_path / "logbook.md").read_text().count("Back to step 6") == 3
+
+
+def test_one_bad_step_is_left_out_and_training_goes_on(
+    tmp_path: Path, inputs: dict[str, Path], plan: TrainPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+
+    def once_broken(network: Network, *rest: Any, **options: Any) -> tuple[float, float]:
+        steps.append(rest[2])
+        if len(steps) == 10:  # a weight flips, as memory without parity does
+            with torch.no_grad():
+                network.norm.weight[0] = math.nan
+        return take_step(network, *rest, **options)
+
+    monkeypatch.setattr("repotune.train.loop.take_step", once_broken)
+    build_run(_work(tmp_path, inputs), plan)
+    assert [line["step"] for line in _lines(tmp_path)] == list(range(1, 21))
+    assert latest_checkpoint(tmp_path).name == "00000020"
+    # Steps 7 to 9 were taken twice, the second time on what came after the tenth.
+    assert len(steps) == 20 + 4
+    assert not torch.equal(steps[6][0], steps[10][0])
+    logbook = (tmp_path / "logbook.md").read_text()
+    assert "Setback at step 10: the loss was nan" in logbook and "Back to step 6" in logbook
+    state = json.loads((latest_checkpoint(tmp_path) / "state" / "state.json").read_text())
+    assert state["setbacks"] == 1
 
 
 def test_a_plan_for_another_vocabulary_is_refused(tmp_path: Path, inputs: dict[str, Path], plan: TrainPlan) -> None:

@@ -14,7 +14,14 @@ from repotune.model.network import Network
 from repotune.model.weights import load_model
 from repotune.train.batches import Position
 from repotune.train.optimisers import build_optimisers
-from repotune.train.state import Progress, latest_checkpoint, read_checkpoint, resumable_checkpoint, write_checkpoint
+from repotune.train.state import (
+    Progress,
+    best_checkpoint,
+    latest_checkpoint,
+    read_checkpoint,
+    resumable_checkpoint,
+    write_checkpoint,
+)
 
 
 @pytest.fixture
@@ -38,6 +45,23 @@ def _names(run_folder: Path) -> list[str]:
 def test_the_last_two_are_kept(run_folder: Path) -> None:
     assert _names(run_folder) == ["00000003", "00000004"]
     assert latest_checkpoint(run_folder).name == "00000004"
+
+
+def test_the_best_is_kept_beside_the_last(tmp_path: Path, small_model: ModelConfig, inputs: dict[str, Path]) -> None:
+    network = Network(small_model)
+    optimisers = build_optimisers(network, "adamw", 0.1)
+    for step, bits in enumerate((3.0, 1.0, 2.0, None, 1.5), 1):
+        progress = Progress(step, Position(0, step, 0), compiled=False, bits_per_byte=bits)
+        write_checkpoint(tmp_path, network, optimisers, progress, inputs["tokenizer"])
+    assert _names(tmp_path) == ["00000002", "00000004", "00000005"]
+    assert best_checkpoint(tmp_path).name == "00000002"
+    (tmp_path / "checkpoints" / "00000002" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="00000002 is damaged"):
+        best_checkpoint(tmp_path)
+
+
+def test_without_scores_the_last_is_the_best(run_folder: Path) -> None:
+    assert best_checkpoint(run_folder).name == "00000004"
 
 
 def test_what_is_read_is_what_was_written(run_folder: Path) -> None:

@@ -126,21 +126,42 @@ class BudgetSettings(Section):
     hours: float | None = Field(default=None, gt=0)
 
 
+class StageSettings(Section):
+    """A part of the run, as a share of its tokens; rows and batches are the run's where nothing is said."""
+
+    share: float = Field(gt=0, le=1)
+    sequence: int | None = Field(default=None, ge=32)
+    batch_tokens: int | None = Field(default=None, ge=32)
+
+
 class TrainSettings(Section):
     """The training run. Amounts are in tokens; None is derived."""
 
     tokens: int | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0)
     sequence: int | None = Field(default=None, ge=32)
     batch_tokens: int | None = Field(default=None, ge=32)
-    optimiser: Literal["muon", "adamw"] = "muon"
+    stages: tuple[StageSettings, ...] = ()
+    optimiser: Literal["muon", "adamw", "lionw"] = "muon"
     learning_rate: float | None = Field(default=None, gt=0)
     weight_decay: float | None = Field(default=None, ge=0)
+    schedule: Literal["wsd", "cosine", "inverse-sqrt", "infinite"] = "wsd"
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
     cooldown_share: float = Field(default=0.5, ge=0, le=1)
+    final_share: float | None = Field(default=None, ge=0, le=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     infilling_rate: float = Field(default=0.5, ge=0, le=1)
     checkpoint_tokens: int | None = Field(default=None, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _whole(self) -> TrainSettings:
+        if self.tokens is not None and self.epochs is not None:
+            raise ValueError("tokens and epochs both say how long to train; keep one")
+        if self.stages and abs(sum(stage.share for stage in self.stages) - 1) > 0.001:
+            raise ValueError("the shares of the stages must be 1 together")
+        return self
 
 
 class EvaluateSettings(Section):
@@ -178,8 +199,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _one_budget(self) -> Config:
-        if self.budget.hours is not None and self.train.tokens is not None:
-            raise ValueError("budget.hours and train.tokens both say how long to train; keep one")
+        if self.budget.hours is not None and (self.train.tokens or self.train.epochs):
+            key = "tokens" if self.train.tokens else "epochs"
+            raise ValueError(f"budget.hours and train.{key} both say how long to train; keep one")
         return self
 
 

@@ -7,7 +7,7 @@ that is written stays, and the run that follows it is reproducible.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +17,11 @@ from repotune.core.console import duration
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.core.hardware import Hardware, probe
-from repotune.model.configuration import LADDER, ModelConfig, ladder
+from repotune.model.configuration import LADDER, PRESETS, ModelConfig, ladder, preset
 from repotune.pipeline.speed import Speeds
 from repotune.tokenizer.encoding import load_codec
 from repotune.tokenizer.packing import TokenStore
-from repotune.train.plan import TrainPlan
+from repotune.train.plan import Stage, TrainPlan
 
 PLAN_NAME = "plan.json"
 
@@ -52,10 +52,12 @@ class Choice:
     @property
     def memory(self) -> float:
         """Bytes of memory at the peak of training."""
-        model, sequence = self.plan.model, self.plan.sequence
-        rows = max(1, self.plan.batch_tokens // sequence)
-        activations = estimate.activation_memory(
-            model.layers, model.width, model.hidden, model.heads, model.vocabulary, sequence, rows
+        model = self.plan.model
+        activations = max(
+            estimate.activation_memory(
+                model.layers, model.width, model.hidden, model.heads, model.vocabulary, stage.sequence, stage.rows
+            )
+            for stage in self.plan.stages
         )
         return estimate.training_memory(model.parameters(), activations)
 
@@ -74,17 +76,19 @@ def choose(config: Config, vocabulary: int, unique_tokens: int, epoch_tokens: in
     memory = hardware.memory_free if speeds.device == "cpu" else hardware.gpus[0].memory
     candidates = []
     for size in [config.model.size] if config.model.size else list(LADDER):
-        model = ladder(size, vocabulary, config.train.sequence or _sequence(size))
+        model = _shape(config, size, vocabulary)
         if config.model.size is None and estimate.training_memory(model.parameters(), 0) > _MEMORY_SHARE * memory:
             break
-        tokens = _tokens(config, model, unique_tokens, speeds.expected(model) if config.budget.hours else 0.0)
+        speed = speeds.expected(model) if config.budget.hours else 0.0
+        tokens = _tokens(config, model, unique_tokens, epoch_tokens, speed)
         candidates.append((estimate.loss(model.parameters(), tokens, unique_tokens), size, model))
     if not candidates:
         raise UserError("The free memory is too little for the smallest model.", "repotune doctor shows it")
     _, size, model = min(candidates, key=lambda candidate: candidate[0])
     batch = config.train.batch_tokens or _batch_tokens(size)
     speed, measured = speeds.of(model, batch)
-    plan = _train_plan(config, model, _tokens(config, model, unique_tokens, speed), batch, speeds.device)
+    tokens = _tokens(config, model, unique_tokens, epoch_tokens, speed)
+    plan = _train_plan(config, model, _stages(config, size, tokens, batch), speeds.device)
     return Choice(plan, unique_tokens, epoch_tokens, speed, measured)
 
 
@@ -119,7 +123,7 @@ def build_plan(work: Work, config: Config) -> None:
 def read_plan(folder: Path) -> TrainPlan:
     """The plan in a plan/ folder."""
     data: dict[str, Any] = json.loads((folder / PLAN_NAME).read_text(encoding="utf-8"))
-    return TrainPlan(**{**data, "model": ModelConfig(**data["model"])})
+    return TrainPlan.from_json(data)
 
 
 def describe(choice: Choice) -> list[str]:
@@ -130,25 +134,26 @@ def describe(choice: Choice) -> list[str]:
         f"model: {model.parameters():,} parameters, {model.layers} layers of width {model.width}, "
         f"context {model.context}, vocabulary {model.vocabulary:,}",
         f"training: {plan.tokens:,} tokens, {plan.tokens / choice.epoch_tokens:.1f} epochs of "
-        f"{choice.epoch_tokens:,}, {plan.batch_tokens:,} a step, by {plan.optimiser} on {plan.device}",
+        f"{choice.epoch_tokens:,}, {_batches_of(plan)} a step, by {plan.optimiser} on {plan.device}",
         f"speed: {choice.tokens_per_second:,.0f} tokens/s ({source}), so about {duration(choice.seconds)}",
     ]
 
 
 def _train_plan(
-    config: Config, model: ModelConfig, tokens: int, batch_tokens: int, device: Literal["cpu", "cuda"]
+    config: Config, model: ModelConfig, stages: tuple[Stage, ...], device: Literal["cpu", "cuda"]
 ) -> TrainPlan:
     train = config.train
     return TrainPlan(
         model=model,
-        tokens=tokens,
-        sequence=model.context,
-        batch_tokens=batch_tokens,
+        stages=stages,
         optimiser=train.optimiser,
         learning_rate=train.learning_rate,
         weight_decay=train.weight_decay,
+        schedule=train.schedule,
         warmup_share=train.warmup_share,
         cooldown_share=train.cooldown_share,
+        final_share=train.final_share,
+        dropout=train.dropout,
         infilling_rate=train.infilling_rate,
         checkpoint_tokens=train.checkpoint_tokens,
         device=device,
@@ -157,17 +162,46 @@ def _train_plan(
     )
 
 
-def _tokens(config: Config, model: ModelConfig, unique_tokens: int, speed: float) -> int:
+def _stages(config: Config, size: str, tokens: int, batch_tokens: int) -> tuple[Stage, ...]:
+    """The run's parts as [[train.stages]] cuts it, or one that is the whole."""
+    sequence = config.train.sequence or _sequence(size)
+    if not config.train.stages:
+        return (Stage(tokens, sequence, batch_tokens),)
+    return tuple(
+        Stage(max(1, round(tokens * stage.share)), stage.sequence or sequence, stage.batch_tokens or batch_tokens)
+        for stage in config.train.stages
+    )
+
+
+def _batches_of(plan: TrainPlan) -> str:
+    sizes = dict.fromkeys(stage.batch_tokens for stage in plan.stages)
+    return " then ".join(f"{size:,}" for size in sizes)
+
+
+def _tokens(config: Config, model: ModelConfig, unique_tokens: int, epoch_tokens: int, speed: float) -> int:
     """How long to train: as stated, as the hours allow, or by Chinchilla's ratio."""
     if config.train.tokens is not None:
         return config.train.tokens
+    if config.train.epochs is not None:
+        return max(1, round(config.train.epochs * epoch_tokens))
     if config.budget.hours is not None:
         return max(1, round(config.budget.hours * 3600 * _TRAINING_SHARE * speed))
     return min(_TOKENS_PER_PARAMETER * model.parameters(), _MOST_EPOCHS * unique_tokens)
 
 
+def _shape(config: Config, size: str, vocabulary: int) -> ModelConfig:
+    """The network of a size of the ladder or of a preset, with the context that its longest stage trains."""
+    sequence = config.train.sequence or _sequence(size)
+    context = max([stage.sequence or sequence for stage in config.train.stages], default=sequence)
+    if size in PRESETS:
+        return replace(preset(size), vocabulary=vocabulary, context=context)
+    return ladder(size, vocabulary, context)
+
+
 def _sequence(size: str) -> int:
     """Tokens of context that a size is trained with: short ones are cheaper, and small models use little more."""
+    if size in PRESETS:
+        return preset(size).context
     return {"1m": 256, "2m": 256, "5m": 256, "10m": 512, "30m": 1024, "60m": 1024}.get(size, 2048)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 from repotune.core.errors import UserError
 from repotune.model.configuration import ModelConfig
+from repotune.train.optimisers import OptimiserName
+from repotune.train.schedules import Schedule, ScheduleName
 
 # Tokens in one forward and backward pass. On a CPU more only leave the cache; on a GPU this fills it for the sizes
 # of the ladder.
@@ -16,65 +21,19 @@ _CHECKPOINTS = 20
 
 
 @dataclass(frozen=True)
-class TrainPlan:
-    """A training run. Amounts are in tokens. Raises UserError where they do not fit together.
+class Stage:
+    """A part of a run: `tokens` of it, in rows of `sequence`, whole rows of at most `batch_tokens` a step."""
 
-    `batch_tokens` of whole rows of `sequence` make an optimiser's step. `learning_rate`, `weight_decay` and
-    `checkpoint_tokens` may be left None, and are then what suits the optimiser, the size and the length of the run.
-    `threads` None uses every core that this process may use.
-    """
-
-    model: ModelConfig
     tokens: int
     sequence: int
     batch_tokens: int
-    optimiser: Literal["muon", "adamw"] = "muon"
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    warmup_share: float = 0.02
-    cooldown_share: float = 0.5
-    infilling_rate: float = 0.5
-    checkpoint_tokens: int | None = None
-    device: Literal["cpu", "cuda"] = "cpu"
-    threads: int | None = None
-    seed: int = 1
 
     def __post_init__(self) -> None:
         for name in ("tokens", "sequence", "batch_tokens"):
             if getattr(self, name) < 1:
                 raise UserError(f"Training needs {name} of at least 1, not {getattr(self, name)}.")
-        if self.sequence > self.model.context:
-            raise UserError(f"A sequence of {self.sequence} is longer than the context of {self.model.context}.")
         if self.batch_tokens < self.sequence:
             raise UserError(f"A batch of {self.batch_tokens} tokens does not hold one sequence of {self.sequence}.")
-        if self.optimiser not in ("muon", "adamw"):
-            raise UserError(f"There is no optimiser {self.optimiser!r}.", "optimisers: muon, adamw")
-        if self.device not in _PASS_TOKENS:
-            raise UserError(f"Training runs on cpu or cuda, not on {self.device!r}.")
-        if not (0 <= self.infilling_rate <= 1 and 0 <= self.warmup_share < 1 and 0 <= self.cooldown_share <= 1):
-            raise UserError("infilling_rate, warmup_share and cooldown_share are shares between 0 and 1.")
-        if self.warmup_share + self.cooldown_share > 1:
-            raise UserError("warmup_share and cooldown_share are more than the whole run together.")
-        defaults = {
-            "learning_rate": default_learning_rate(self.optimiser, self.model),
-            "weight_decay": 0.1,
-            "checkpoint_tokens": max(self.step_tokens, self.tokens // _CHECKPOINTS),
-        }
-        for name, value in defaults.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
-
-    @property
-    def peak(self) -> float:
-        """The learning rate's peak, which is decided once the plan exists."""
-        assert self.learning_rate is not None
-        return self.learning_rate
-
-    @property
-    def decay(self) -> float:
-        """The weight decay."""
-        assert self.weight_decay is not None
-        return self.weight_decay
 
     @property
     def rows(self) -> int:
@@ -87,27 +46,137 @@ class TrainPlan:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps in the run; the last may go a little beyond `tokens`."""
+        """Optimiser steps; the last may go a little beyond `tokens`."""
         return math.ceil(self.tokens / self.step_tokens)
 
-    @property
-    def checkpoint_steps(self) -> int:
-        """Steps from one checkpoint to the next."""
-        assert self.checkpoint_tokens is not None
-        return max(1, self.checkpoint_tokens // self.step_tokens)
-
-    @property
-    def pass_rows(self) -> int:
+    def pass_rows(self, device: str) -> int:
         """Rows in one forward and backward pass: the most that divide a step evenly and fit the device."""
-        limit = max(1, _PASS_TOKENS[self.device] // self.sequence)
+        limit = max(1, _PASS_TOKENS[device] // self.sequence)
         return max(rows for rows in range(1, min(limit, self.rows) + 1) if self.rows % rows == 0)
 
 
-def default_learning_rate(optimiser: str, model: ModelConfig) -> float:
+@dataclass(frozen=True)
+class TrainPlan:
+    """A training run. Amounts are in tokens. Raises UserError where they do not fit together.
+
+    `stages` are its parts in order, one after another over the same weights and schedule: a growing `batch_tokens` is
+    a batch ramp, a growing `sequence` the way to a long context. `learning_rate`, `weight_decay`, `final_share` and
+    `checkpoint_tokens` may be left None, and are then what suits the optimiser, the schedule, the size and the length
+    of the run. `threads` None uses every core that this process may use.
+    """
+
+    model: ModelConfig
+    stages: tuple[Stage, ...]
+    optimiser: OptimiserName = "muon"
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    schedule: ScheduleName = "wsd"
+    warmup_share: float = 0.02
+    cooldown_share: float = 0.5
+    final_share: float | None = None
+    dropout: float = 0.0
+    infilling_rate: float = 0.5
+    checkpoint_tokens: int | None = None
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int | None = None
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise UserError("A run needs at least one stage.")
+        if self.sequence > self.model.context:
+            raise UserError(f"A sequence of {self.sequence} is longer than the context of {self.model.context}.")
+        if self.device not in _PASS_TOKENS:
+            raise UserError(f"Training runs on cpu or cuda, not on {self.device!r}.")
+        for name, kind in (("optimiser", OptimiserName), ("schedule", ScheduleName)):
+            if getattr(self, name) not in get_args(kind):
+                raise UserError(f"There is no {name} {getattr(self, name)!r}.", f"{name}s: {', '.join(get_args(kind))}")
+        if not (0 <= self.infilling_rate <= 1 and 0 <= self.warmup_share < 1 and 0 <= self.cooldown_share <= 1):
+            raise UserError("infilling_rate, warmup_share and cooldown_share are shares between 0 and 1.")
+        if not (0 <= self.dropout < 1 and 0 <= (self.final_share or 0.0) <= 1):
+            raise UserError("dropout and final_share are shares between 0 and 1.")
+        if self.warmup_share + self.cooldown_share > 1:
+            raise UserError("warmup_share and cooldown_share are more than the whole run together.")
+        self._decide()
+
+    @classmethod
+    def simple(cls, model: ModelConfig, tokens: int, sequence: int, batch_tokens: int, **settings: Any) -> TrainPlan:
+        """A run of one stage."""
+        return cls(model, (Stage(tokens, sequence, batch_tokens),), **settings)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrainPlan:
+        """The plan of which `data` is `dataclasses.asdict`, as JSON keeps it."""
+        stages = tuple(Stage(**stage) for stage in data["stages"])
+        return cls(**{**data, "model": ModelConfig(**data["model"]), "stages": stages})
+
+    def _decide(self) -> None:
+        """Fills what was left open."""
+        defaults = {
+            "learning_rate": default_learning_rate(self.optimiser, self.model),
+            "weight_decay": 0.5 if self.optimiser == "lionw" else 0.1,
+            "final_share": 0.1 if self.schedule in ("cosine", "infinite") else 0.0,
+            "checkpoint_tokens": max(self.stages[-1].step_tokens, self.tokens // _CHECKPOINTS),
+        }
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+    @property
+    def tokens(self) -> int:
+        return sum(stage.tokens for stage in self.stages)
+
+    @property
+    def sequence(self) -> int:
+        """The longest sequence of the run, for which the trained model is meant."""
+        return max(stage.sequence for stage in self.stages)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in the run."""
+        return self._ends[-1]
+
+    def stage(self, step: int) -> Stage:
+        """The stage of `step`, which counts from 1."""
+        return self.stages[min(bisect_right(self._ends, step - 1), len(self.stages) - 1)]
+
+    def tokens_after(self, step: int) -> int:
+        """Tokens that the run has seen after `step` steps."""
+        starts = (0, *self._ends)
+        taken = (min(max(step - start, 0), stage.steps) for start, stage in zip(starts, self.stages, strict=False))
+        return sum(count * stage.step_tokens for count, stage in zip(taken, self.stages, strict=True))
+
+    def learning_rate_at(self, step: int) -> float:
+        """The rate of a step, taken at its middle, so that neither the first nor the last is without effect."""
+        assert self.learning_rate is not None and self.final_share is not None
+        schedule = Schedule(self.schedule, self.warmup_share, self.cooldown_share, self.final_share)
+        middle = (self.tokens_after(step - 1) + self.tokens_after(step)) / 2
+        return self.learning_rate * schedule.share(middle, self.tokens_after(self.steps))
+
+    def ends_with_checkpoint(self, step: int) -> bool:
+        """Whether a checkpoint is due after `step`: one every `checkpoint_tokens`, and one at the end of the run."""
+        assert self.checkpoint_tokens is not None
+        before, after = (self.tokens_after(number) // self.checkpoint_tokens for number in (step - 1, step))
+        return after > before or step == self.steps
+
+    @property
+    def decay(self) -> float:
+        """The weight decay, which is decided once the plan exists."""
+        assert self.weight_decay is not None
+        return self.weight_decay
+
+    @cached_property
+    def _ends(self) -> tuple[int, ...]:
+        """The last step of each stage."""
+        return tuple(itertools.accumulate(stage.steps for stage in self.stages))
+
+
+def default_learning_rate(optimiser: OptimiserName, model: ModelConfig) -> float:
     """The peak learning rate for `model`: that of a width of 128, falling with the square root of the width.
 
     Muon's is in AdamW's units (its updates are scaled to AdamW's size: Moonlight, arXiv 2502.16982). Bits per byte
     after 250k tokens of 1M parameters: 2.014 at 4e-3, 1.957 at 8e-3; after 330k of 5M: 1.772 at 4e-3, 1.778 at 8e-3.
+    LionW's is a fifth of AdamW's: its paper says a third to a tenth.
     """
-    peak = {"muon": 8e-3, "adamw": 4e-3}[optimiser]
+    peak = {"muon": 8e-3, "adamw": 4e-3, "lionw": 8e-4}[optimiser]
     return peak * math.sqrt(128 / max(128, model.width))

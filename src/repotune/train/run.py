@@ -1,40 +1,34 @@
-"""tokens/ → run/: the one training loop.
+"""tokens/ → run/: a training run, from its plan to its last checkpoint.
 
 A run is a function of its plan and its inputs. Killed at any moment and started again it goes on from its last
-checkpoint and ends, on one thread, with the losses and weights it would have had, bit for bit.
+checkpoint and ends, on one thread, with the losses and weights it would have had, bit for bit. Where the loss goes
+wrong it returns to the last checkpoint and leaves out the data since, as was done for PaLM (Chowdhery et al. 2022).
 """
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import torch
-from torch.optim import Optimizer
 
-from repotune.core.console import duration
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.core.hardware import available_cores
 from repotune.model.network import Network
 from repotune.model.weights import save_model
 from repotune.tokenizer.encoding import Codec, load_codec
-from repotune.tokenizer.packing import TokenStore
-from repotune.train.batches import Batches, Position
+from repotune.train.batches import Position
 from repotune.train.compilation import compilation_pays
-from repotune.train.infilling import Rendering
 from repotune.train.interruption import noticing_signals
-from repotune.train.metrics import Logbook, Metrics
-from repotune.train.optimisers import build_optimisers, set_learning_rate
+from repotune.train.loop import Setback, Training, train
+from repotune.train.metrics import Logbook
+from repotune.train.optimisers import build_optimisers
 from repotune.train.plan import TrainPlan
-from repotune.train.schedules import trapezoid
 from repotune.train.state import Progress, read_checkpoint, resumable_checkpoint, write_checkpoint
-from repotune.train.step import Precision, take_step
-from repotune.train.validation import Validation
+
+_MOST_SETBACKS = 3
 
 
 def build_run(work: Work, plan: TrainPlan) -> None:
@@ -42,76 +36,36 @@ def build_run(work: Work, plan: TrainPlan) -> None:
     logbook.md.
 
     SIGINT and SIGTERM end it after the current step and a checkpoint, with KeyboardInterrupt. Raises UserError where
-    the inputs do not fit the plan, and where the loss is no longer a number; the last checkpoint is then kept.
+    the inputs do not fit the plan, and where the loss goes wrong again and again; the last checkpoint is then kept.
     """
     codec = load_codec(work.inputs["tokenizer"])
     _check(plan, codec)
+    logbook = Logbook(work.folder / "logbook.md")
     with _threads(plan.threads or available_cores()), noticing_signals() as stop:
-        logbook = Logbook(work.folder / "logbook.md")
         training = _resume(work, plan, logbook) or _begin(work, plan, logbook)
-        network, optimisers = training.network, training.optimisers
-        batches = _batches(work, plan, codec, training.progress.position)
-        validation = _validation(work, plan, codec)
-        precision = Precision.of(plan.device)
-        features = torch.compile(network.features) if training.progress.compiled else network.features
-        steps = range(training.progress.step + 1, plan.steps + 1)
-        with (
-            Metrics(work.folder / "metrics.jsonl", training.progress.step) as metrics,
-            work.console.progress("training", len(steps) * plan.step_tokens, "tokens") as bar,
-        ):
-            for step in steps:
-                started = time.perf_counter()
-                learning_rate = _learning_rate(plan, step)
-                set_learning_rate(optimisers, learning_rate)
-                loss, norm = take_step(network, features, optimisers, batches.next(), plan.pass_rows, precision)
-                if not (math.isfinite(loss) and math.isfinite(norm)):
-                    raise _diverged(step, loss, logbook)
-                speed = plan.step_tokens / (time.perf_counter() - started)
-                line: dict[str, Any] = {"step": step, "tokens": step * plan.step_tokens, "loss": loss}
-                line |= {"learning_rate": learning_rate, "gradient_norm": norm, "tokens_per_second": round(speed, 1)}
-                due = step % plan.checkpoint_steps == 0 or step == plan.steps
-                if due and validation:
-                    nats, bits = validation.measure(network, precision)
-                    line |= {"validation_loss": nats, "validation_bits_per_byte": bits}
-                    logbook.note(f"step {step:,}: loss {loss:.3f}, {bits:.3f} bits per byte of validation text.")
-                metrics.append(line, seconds=time.perf_counter() - started)
-                if due or stop.made:
-                    metrics.sync()
-                    progress = Progress(step, batches.position, training.progress.compiled)
-                    write_checkpoint(work.folder, network, optimisers, progress, work.inputs["tokenizer"])
-                if stop.made:
-                    logbook.note(f"Stopped by a signal after step {step:,}; the checkpoint holds everything so far.")
-                    raise KeyboardInterrupt
-                bar.advance(plan.step_tokens, f"loss {loss:.3f}, {speed:,.0f} tokens/s")
-        logbook.note(f"Finished after {plan.steps:,} steps and {duration(metrics.seconds)} of training.")
+        while setback := train(work, plan, codec, training, logbook, stop):
+            training = _step_back(work, plan, logbook, setback)
 
 
-@dataclass
-class _Training:
-    network: Network
-    optimisers: list[Optimizer]
-    progress: Progress
-
-
-def _begin(work: Work, plan: TrainPlan, logbook: Logbook) -> _Training:
+def _begin(work: Work, plan: TrainPlan, logbook: Logbook) -> Training:
     """A fresh network, kept as initial/ for comparison."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        network = Network(plan.model)
+        network = Network(plan.model, plan.dropout)
     save_model(work.folder / "initial", network, work.inputs["tokenizer"])
     compiled, reason = compilation_pays(plan, plan.threads or available_cores())
     about = (
-        f"{plan.model.parameters():,} parameters, {plan.steps:,} steps of {plan.step_tokens:,} tokens by "
+        f"{plan.model.parameters():,} parameters, {plan.steps:,} steps of {_step_tokens(plan)} tokens by "
         f"{plan.optimiser} at {plan.learning_rate:.2g}, on {plan.device}"
     )
     work.console.say(f"  {about}; {reason}")
     logbook.note(f"Begun: {about}; {reason}.")
     network.to(plan.device)
     optimisers = build_optimisers(network, plan.optimiser, plan.decay)
-    return _Training(network, optimisers, Progress(0, Position(), compiled))
+    return Training(network, optimisers, Progress(0, None, compiled))
 
 
-def _resume(work: Work, plan: TrainPlan, logbook: Logbook) -> _Training | None:
+def _resume(work: Work, plan: TrainPlan, logbook: Logbook) -> Training | None:
     """What the last whole checkpoint holds, or None without one."""
 
     def warn(message: str) -> None:
@@ -123,7 +77,7 @@ def _resume(work: Work, plan: TrainPlan, logbook: Logbook) -> _Training | None:
         return None
     stored, states, progress = read_checkpoint(folder)
     # Copied out of the mapped file, so that numbers lie in memory as in an uninterrupted run.
-    network = Network(plan.model)
+    network = Network(plan.model, plan.dropout)
     network.load_state_dict(stored.state_dict())
     network.to(plan.device)
     optimisers = build_optimisers(network, plan.optimiser, plan.decay)
@@ -131,27 +85,29 @@ def _resume(work: Work, plan: TrainPlan, logbook: Logbook) -> _Training | None:
         optimiser.load_state_dict(state)
     work.console.say(f"  goes on from step {progress.step:,} of {plan.steps:,}")
     logbook.note(f"Resumed from step {progress.step:,}.")
-    return _Training(network, optimisers, progress)
+    return Training(network, optimisers, progress)
 
 
-def _batches(work: Work, plan: TrainPlan, codec: Codec, position: Position) -> Batches:
-    rendering = Rendering(codec, plan.sequence, plan.infilling_rate, plan.seed)
-    return Batches(TokenStore(work.inputs["tokens"], "train"), rendering, plan.rows, position)
+def _step_back(work: Work, plan: TrainPlan, logbook: Logbook, setback: Setback) -> Training:
+    """The last checkpoint with the data after the setback. It is written as such, so that a kill changes nothing."""
+    logbook.note(f"Setback at step {setback.step:,}: {setback.anomaly.what}.")
+    training = _resume(work, plan, logbook) if setback.anomaly.mendable else None
+    if training is None or training.progress.setbacks == _MOST_SETBACKS:
+        raise _went_wrong(setback)
+    back = training.progress
+    # Another stage's rows may be of another length, whose positions are others too: there a new epoch begins.
+    same = plan.stage(back.step + 1).sequence == plan.stage(setback.step).sequence
+    position = setback.position if same or back.position is None else Position(back.position.epoch + 1)
+    training.progress = replace(back, position=position, setbacks=back.setbacks + 1)
+    write_checkpoint(work.folder, training.network, training.optimisers, training.progress, work.inputs["tokenizer"])
+    work.console.warn(f"{setback.anomaly.what}; back to step {back.step:,}, without the data since")
+    logbook.note(f"Back to step {back.step:,}, without the data since ({back.setbacks + 1} of {_MOST_SETBACKS}).")
+    return training
 
 
-def _validation(work: Work, plan: TrainPlan, codec: Codec) -> Validation | None:
-    store = TokenStore(work.inputs["tokens"], "validation")
-    if len(store) == 0:
-        work.console.warn("there is no validation text, so the run is not measured on any")
-        return None
-    return Validation(store, codec, plan)
-
-
-def _learning_rate(plan: TrainPlan, step: int) -> float:
-    """The rate of a step, taken at its middle, so that neither the first nor the last is without effect."""
-    middle = (step - 0.5) * plan.step_tokens
-    total = plan.steps * plan.step_tokens
-    return plan.peak * trapezoid(middle, total, plan.warmup_share, plan.cooldown_share)
+def _step_tokens(plan: TrainPlan) -> str:
+    sizes = sorted({stage.step_tokens for stage in plan.stages})
+    return " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
 
 
 def _check(plan: TrainPlan, codec: Codec) -> None:
@@ -164,10 +120,14 @@ def _check(plan: TrainPlan, codec: Codec) -> None:
         raise UserError("The plan trains on cuda, but torch finds no GPU.", 'set train.device to "cpu"')
 
 
-def _diverged(step: int, loss: float, logbook: Logbook) -> UserError:
-    logbook.note(f"Stopped: the loss was {loss} at step {step:,}.")
+def _went_wrong(setback: Setback) -> UserError:
+    if not setback.anomaly.mendable:
+        return UserError(
+            f"Training is of no use: {setback.anomaly.what} (step {setback.step:,}).",
+            "the corpus may be small or repeat itself: fewer epochs, or more text; the last checkpoint is kept",
+        )
     return UserError(
-        f"Training diverged: the loss or its gradient is not finite at step {step:,} (loss {loss}).",
+        f"Training diverged: {setback.anomaly.what} (step {setback.step:,}).",
         "lower train.learning_rate, then: repotune run --discard run; the last good checkpoint is kept until then",
     )
 

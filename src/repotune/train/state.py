@@ -1,11 +1,11 @@
 """Checkpoints: everything a run needs to go on exactly, in a folder that is whole or not there.
 
     checkpoints/00000400/            config.json, model.safetensors and the tokenizer: transformers loads it as it is
-    checkpoints/00000400/state/      optimisers.pt; state.json: step, tokens, position; checksums.json of all the rest
+    checkpoints/00000400/state/      optimisers.pt; state.json: progress and score; checksums.json of all the rest
 
-A checkpoint is written beside its place, forced to the disk and renamed, so a kill leaves the one before. There is no
-state of a random number generator in it: after initialisation nothing draws from one, and batches are a pure function
-of the seed and the position.
+A checkpoint is written beside its place, forced to the disk and renamed, so a kill leaves the one before. It stands
+between two steps, so no gradient is under way, and there is no state of a random number generator in it: batches are a
+pure function of the seed and the position, and what is dropped out is one of the seed and the step.
 """
 
 from __future__ import annotations
@@ -34,17 +34,20 @@ _UNFINISHED = ".unfinished"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: steps taken, where its batches stand, and whether it computes compiled."""
+    """How far a run has come: steps taken, where its batches stand (None before the first), whether it computes
+    compiled, how often it has stepped back, and its bits per byte of validation text where they were measured."""
 
     step: int
-    position: Position
+    position: Position | None
     compiled: bool
+    setbacks: int = 0
+    bits_per_byte: float | None = None
 
 
 def write_checkpoint(
     run_folder: Path, network: Network, optimisers: list[Optimizer], progress: Progress, codec_folder: Path
 ) -> Path:
-    """Writes the checkpoint of `progress.step` and drops all but the last two. Returns its folder."""
+    """Writes the checkpoint of `progress.step` and drops all but the last two and the best. Returns its folder."""
     checkpoints = run_folder / "checkpoints"
     unfinished, folder = checkpoints / _UNFINISHED, checkpoints / f"{progress.step:08d}"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -61,7 +64,7 @@ def write_checkpoint(
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
     sync_folder(checkpoints)
-    for old in _folders(run_folder)[:-KEPT]:
+    for old in set(_folders(run_folder)[:-KEPT]) - {_best(run_folder)}:
         shutil.rmtree(old)
     return folder
 
@@ -69,7 +72,8 @@ def write_checkpoint(
 def read_checkpoint(folder: Path) -> tuple[Network, list[dict[str, Any]], Progress]:
     """The network, the states of its optimisers, and how far it had come."""
     data = json.loads((folder / "state" / "state.json").read_text(encoding="utf-8"))
-    progress = Progress(data["step"], Position(**data["position"]), data["compiled"])
+    position = Position(**data["position"]) if data["position"] else None
+    progress = Progress(**{**data, "position": position})
     states = torch.load(folder / "state" / "optimisers.pt", weights_only=True, map_location="cpu")
     return load_model(folder), states, progress
 
@@ -79,9 +83,33 @@ def latest_checkpoint(run_folder: Path) -> Path:
     folders = _folders(run_folder)
     if not folders:
         raise UserError(f"There is no checkpoint in {run_folder}.", "repotune run trains the model")
-    if not is_whole(folders[-1]):
-        raise UserError(f"The checkpoint {folders[-1]} is damaged.", f"remove {run_folder} and repeat: repotune run")
-    return folders[-1]
+    return _checked(folders[-1])
+
+
+def best_checkpoint(run_folder: Path) -> Path:
+    """The checkpoint that reads validation text best, or the last where none was measured: after many epochs of a
+    small corpus the last is not always the best. Raises UserError as `latest_checkpoint` does."""
+    best = _best(run_folder)
+    return _checked(best) if best else latest_checkpoint(run_folder)
+
+
+def _checked(folder: Path) -> Path:
+    if not is_whole(folder):
+        raise UserError(f"The checkpoint {folder} is damaged.", f"remove {folder.parents[1]} and repeat: repotune run")
+    return folder
+
+
+def _best(run_folder: Path) -> Path | None:
+    """The checkpoint with the fewest bits per byte; of equal ones the later."""
+    measured = []
+    for folder in _folders(run_folder):
+        try:
+            bits = json.loads((folder / "state" / "state.json").read_text(encoding="utf-8"))["bits_per_byte"]
+        except (OSError, ValueError, KeyError):
+            continue  # a damaged one is found by its checksums when it is used
+        if bits is not None:
+            measured.append((bits, -int(folder.name), folder))
+    return min(measured)[2] if measured else None
 
 
 def resumable_checkpoint(run_folder: Path, warn: Callable[[str], None]) -> Path | None:

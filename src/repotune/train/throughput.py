@@ -23,14 +23,14 @@ def measure(
 ) -> float:
     """Tokens per second: the median of the steps that fit into three seconds (two at least), on random tokens with
     the default optimiser and the passes that training makes, after one that warms up. Not compiled."""
-    plan = TrainPlan(config, batch_tokens, sequence, batch_tokens, device=device, threads=threads)
+    plan = TrainPlan.simple(config, batch_tokens, sequence, batch_tokens, device=device, threads=threads)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         durations = _durations(plan)
     finally:
         torch.set_num_threads(before)
-    return plan.step_tokens / statistics.median(durations)
+    return plan.stages[0].step_tokens / statistics.median(durations)
 
 
 def _durations(plan: TrainPlan) -> list[float]:
@@ -40,12 +40,13 @@ def _durations(plan: TrainPlan) -> list[float]:
         network = Network(plan.model).to(plan.device)
     optimisers = build_optimisers(network, plan.optimiser, plan.decay)
     precision = Precision.of(plan.device)
+    rows, pass_rows = plan.stages[0].rows, plan.stages[0].pass_rows(plan.device)
     durations: list[float] = []
     while len(durations) <= _LEAST_STEPS or sum(durations) < _SECONDS:
-        shape = (plan.rows, plan.sequence + 1)
+        shape = (rows, plan.sequence + 1)
         stream = torch.randint(plan.model.vocabulary, shape, generator=generator)
         started = time.perf_counter()
         # The loss comes back as a number, so a GPU has finished when the step returns.
-        take_step(network, network.features, optimisers, (stream[:, :-1], stream[:, 1:]), plan.pass_rows, precision)
+        take_step(network, network.features, optimisers, (stream[:, :-1], stream[:, 1:]), pass_rows, precision)
         durations.append(time.perf_counter() - started)
     return durations[1:]

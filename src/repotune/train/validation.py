@@ -1,48 +1,149 @@
-"""A cheap look at text that is not trained on: the same few rows each time, so that the values compare."""
+"""A cheap look at text that is not trained on: the same few pieces each time, so that the values compare.
+
+    scores = Validation(store, codec, plan).measure(network, precision)
+    scores.bits_per_byte, scores.languages, scores.infilling
+
+Bits per byte do not depend on the vocabulary; headers and ends are not text and do not count.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from repotune.corpus.languages import likely_language
 from repotune.model.network import Network
 from repotune.tokenizer.encoding import Codec
 from repotune.tokenizer.packing import TokenStore
-from repotune.train.batches import Batches
 from repotune.train.infilling import Rendering
 from repotune.train.loss import token_losses
 from repotune.train.plan import TrainPlan
 from repotune.train.step import Precision
 
-# A forward pass costs a third of a step; an eighth of the tokens between checkpoints is 4 % of the time.
-_SHARE = 1 / 8
+# A forward pass costs a third of a step; a tenth of the tokens between checkpoints is 3 % of the time.
+_SHARE = 1 / 10
 _MOST_TOKENS = 65_536
+_INFILLED = 1 / 4  # of the pieces that are read plain
+
+
+@dataclass(frozen=True)
+class Scores:
+    """`nats` per token of plain text, `bits_per_byte` of it in all and by language, and those of what stands in holes
+    (`infilling`, None where holes were not trained)."""
+
+    nats: float
+    bits_per_byte: float
+    languages: dict[str, float]
+    infilling: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The scores as a line of metrics.jsonl has them."""
+        return {
+            "validation_loss": self.nats,
+            "validation_bits_per_byte": self.bits_per_byte,
+            "validation_languages": self.languages,
+            "validation_infilling_bits_per_byte": self.infilling,
+        }
+
+    def describe(self) -> str:
+        holes = "" if self.infilling is None else f", {self.infilling:.3f} in holes"
+        return f"{self.bits_per_byte:.3f} bits per byte of validation text{holes}"
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Ids, shape 1×T, of which those from `first` to before `last` are scored; they spell `size` bytes."""
+
+    ids: Tensor
+    first: int
+    last: int
+    size: int
+    language: str
 
 
 class Validation:
-    """A fixed part of the validation split, not infilled."""
+    """A fixed part of the validation split: pieces plain and, where the plan infills, some with a hole."""
 
     def __init__(self, store: TokenStore, codec: Codec, plan: TrainPlan) -> None:
-        wanted = min(store.tokens, _MOST_TOKENS, int(plan.checkpoint_steps * plan.step_tokens * _SHARE))
-        rows = max(1, wanted // plan.sequence)
+        assert plan.checkpoint_tokens is not None
         # A seed of its own: another training seed is measured on the same text.
-        batches = Batches(store, Rendering(codec, plan.sequence, infilling_rate=0.0, seed=0), rows=1)
-        self._rows = [batches.next() for _ in range(rows)]
-        self._bytes = sum(len(codec.decode_bytes(_ordinary(targets, codec))) for _, targets in self._rows)
+        rendering = Rendering(codec, plan.sequence, infilling_rate=0.0, seed=0)
+        wanted = max(plan.sequence, min(_MOST_TOKENS, int(plan.checkpoint_tokens * _SHARE)))
+        pieces = _pieces(store, rendering, wanted)
+        self._plain = [_plain(codec, path, body) for path, body in pieces]
+        holes = pieces[: math.ceil(len(pieces) * _INFILLED)] if plan.infilling_rate else []
+        self._infilled = [_infilled(codec, number, path, body) for number, (path, body) in enumerate(holes)]
 
     @torch.no_grad()
-    def measure(self, network: Network, precision: Precision) -> tuple[float, float]:
-        """(nats per token, bits per byte of the text). Headers and ends count as tokens, but not as bytes."""
-        total, count = 0.0, 0
-        for ids_1T, targets_1T in self._rows:
-            with precision.autocast():
-                losses_1T = token_losses(network, ids_1T.to(precision.device), targets_1T.to(precision.device))
-            total += float(losses_1T.double().sum())
-            count += losses_1T.numel()
-        return total / count, total / math.log(2) / max(1, self._bytes)
+    def measure(self, network: Network, precision: Precision) -> Scores:
+        """The scores of `network`, without dropout."""
+        was_training = network.training
+        network.eval()
+        nats: dict[str, float] = defaultdict(float)
+        sizes: dict[str, int] = defaultdict(int)
+        for piece in self._plain:
+            nats[piece.language] += _nats(network, precision, piece)
+            sizes[piece.language] += piece.size
+        in_holes = sum(_nats(network, precision, piece) for piece in self._infilled)
+        network.train(was_training)
+        tokens = sum(piece.last - piece.first for piece in self._plain)
+        return Scores(
+            nats=sum(nats.values()) / tokens,
+            bits_per_byte=_bits(sum(nats.values()), sum(sizes.values())),
+            languages={name: _bits(nats[name], sizes[name]) for name in sorted(nats)},
+            infilling=_bits(in_holes, sum(piece.size for piece in self._infilled)) if self._infilled else None,
+        )
 
 
-def _ordinary(targets_1T: torch.Tensor, codec: Codec) -> list[int]:
-    special = {codec.end, codec.file_sep}
-    return [token for token in targets_1T.flatten().tolist() if token not in special]
+def _pieces(store: TokenStore, rendering: Rendering, wanted: int) -> list[tuple[str, list[int]]]:
+    """Paths and ids, without header and end, of pieces drawn over all documents, about `wanted` tokens in all."""
+    counts = np.array([rendering.pieces(size) for size in store.sizes.tolist()])
+    lasts, result = np.cumsum(counts), []
+    for number in np.random.default_rng(0).permutation(int(lasts[-1])).tolist():
+        document = int(np.searchsorted(lasts, number, side="right"))
+        body, _ = rendering.cut(store, document, number - int(lasts[document] - counts[document]), 0)
+        if body:
+            result.append((store.path(document), body))
+            wanted -= len(body)
+        if wanted <= 0:
+            break
+    return result
+
+
+def _plain(codec: Codec, path: str, body: list[int]) -> _Piece:
+    header = codec.header(path)
+    return _piece(codec, path, [*header, *body], len(header))
+
+
+def _infilled(codec: Codec, number: int, path: str, body: list[int]) -> _Piece:
+    """The rest of a line is the hole, as it is for a person who types; prefix first, so that it alone is scored."""
+    text = codec.decode(body)
+    start = int(np.random.default_rng((0, number)).integers(len(text)))
+    stop = text.find("\n", start + 1)
+    stop = len(text) if stop < 0 else stop
+    before, middle, after = (codec.encode(part) for part in (text[:start], text[start:stop], text[stop:]))
+    prompt = [*codec.header(path), codec.fim_prefix, *before, codec.fim_suffix, *after, codec.fim_middle]
+    return _piece(codec, path, [*prompt, *middle], len(prompt))
+
+
+def _piece(codec: Codec, path: str, ids: list[int], first: int) -> _Piece:
+    size = len(codec.decode_bytes(ids[first:]))
+    return _Piece(torch.tensor([ids]), first, len(ids), size, likely_language(path) or "other")
+
+
+def _nats(network: Network, precision: Precision, piece: _Piece) -> float:
+    """The sum over the scored ids of a piece."""
+    ids_1T = piece.ids.to(precision.device)
+    with precision.autocast():
+        losses_1T = token_losses(network, ids_1T[:, :-1], ids_1T[:, 1:])
+    return float(losses_1T[0, piece.first - 1 :].double().sum())
+
+
+def _bits(nats: float, size: int) -> float:
+    return nats / math.log(2) / max(1, size)
