@@ -64,3 +64,23 @@ def test_throughput_is_that_of_real_steps(small_model: ModelConfig) -> None:
     generator_state = torch.random.get_rng_state()
     assert 1_000 < measure(small_model, 64, 512, "cpu", threads=1) < 10_000_000
     assert torch.equal(torch.random.get_rng_state(), generator_state)
+
+
+def test_documents_do_not_see_each_other_in_a_step(small_model: ModelConfig) -> None:
+    """Two documents in one row give the loss of each in a row of its own; without boundaries they do not."""
+    torch.manual_seed(3)
+    documents_RT = torch.randint(1, small_model.vocabulary, (2, 16))
+    documents_RT[:, 0] = 0
+    targets_RT = torch.randint(small_model.vocabulary, (2, 16))
+
+    def loss(ids: torch.Tensor, targets: torch.Tensor, separator: int | None) -> float:
+        torch.manual_seed(4)
+        network = Network(small_model)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        return take_step(network, network.features, [], (ids, targets), 1, FLOAT32, separator)[0]
+
+    apart = loss(documents_RT, targets_RT, None)
+    together = documents_RT.view(1, 32), targets_RT.view(1, 32)
+    assert loss(*together, 0) == pytest.approx(apart, rel=1e-5)
+    assert loss(*together, None) != pytest.approx(apart, rel=1e-4)

@@ -13,35 +13,45 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from repotune.model.blockwise import blockwise_attention
 from repotune.model.configuration import ModelConfig
 
-# On a CPU, torch's fused attention has a slow backward pass: below this length plain products are faster, and their
+# On a CPU, torch's fused attention has a slow backward pass: up to this length plain products are faster, and their
 # T × T scores still fit in memory.
 EXPLICIT_ATTENTION_LIMIT = 1024
+# ALiBi's position of a key is a number below 2^16, written in bfloat16's 8 bits as two digits.
+_DIGIT = 256
+# Fused kernels want a head's width to be a multiple of 8.
+_ALIGNMENT = 8
 
 
 @dataclass(frozen=True)
 class Positions:
-    """What attention needs to know of order: rotations for RoPE, a bias for ALiBi and for the causal mask."""
+    """What attention needs to know of order and of documents: rotations for RoPE, slopes for ALiBi, what is seen."""
 
-    bias: Tensor  # H×T×T, or 1×T×T where all heads share it
-    cosine: Tensor | None  # T×E
-    sine: Tensor | None
-    causal_alone: bool = False  # the bias says no more than that none sees what follows it
+    cosine: Tensor | None = None  # T×E
+    sine: Tensor | None = None
+    slopes: Tensor | None = None  # H
+    # By plain products: all that is added to scores, B×H×T×T with 1 for B or H where all share it.
+    bias: Tensor | None = None
+    # By fused kernels: what is seen, B×1×T×T, where it is not simply all that came before.
+    visible: Tensor | None = None
 
     @classmethod
-    def of(cls, config: ModelConfig, length: int, device: torch.device) -> Positions:
+    def of(
+        cls, config: ModelConfig, length: int, device: torch.device, documents_BT: Tensor | None = None
+    ) -> Positions:
+        """Of rows of `length` tokens. A token sees what came before it, within the config's window, and where
+        `documents_BT` numbers the documents of a row, within its own document."""
         time_T = torch.arange(length, device=device)
-        distance_TT = time_T[:, None] - time_T[None, :]
-        hidden_TT = distance_TT < 0
-        if config.window is not None:
-            hidden_TT |= distance_TT >= config.window
-        mask_TT = torch.zeros(length, length, device=device).masked_fill(hidden_TT, -math.inf)
-        if config.position == "alibi":
-            slopes_H = alibi_slopes(config.heads).to(device)
-            return cls(mask_TT - slopes_H[:, None, None] * distance_TT, None, None)
-        cosine_TE, sine_TE = rotations(config, time_T)
-        return cls(mask_TT[None], cosine_TE, sine_TE, causal_alone=config.window is None or config.window >= length)
+        cosine_TE, sine_TE = rotations(config, time_T) if config.position == "rope" else (None, None)
+        slopes_H = alibi_slopes(config.heads).to(device) if config.position == "alibi" else None
+        if device.type == "cpu" and length <= EXPLICIT_ATTENTION_LIMIT:
+            bias = _bias(_visible(config, time_T, documents_BT), time_T, slopes_H)
+            return cls(cosine_TE, sine_TE, slopes_H, bias=bias)
+        if documents_BT is None and (config.window is None or config.window >= length):
+            return cls(cosine_TE, sine_TE, slopes_H)
+        return cls(cosine_TE, sine_TE, slopes_H, visible=_visible(config, time_T, documents_BT))
 
 
 class Attention(nn.Module):
@@ -64,31 +74,71 @@ class Attention(nn.Module):
         if positions.cosine is not None and positions.sine is not None:
             query_BHTE = rotate(query_BHTE, positions.cosine, positions.sine)
             key_BKTE = rotate(key_BKTE, positions.cosine, positions.sine)
-        if x_BTD.device.type == "cpu" and T <= EXPLICIT_ATTENTION_LIMIT:
-            mixed_BHTE = explicit_attention(query_BHTE, key_BKTE, value_BKTE, positions.bias)
+        if positions.bias is not None:
+            mixed_BHTE = blockwise_attention(query_BHTE, key_BKTE, value_BKTE, positions.bias)
         else:
             mixed_BHTE = fused_attention(query_BHTE, key_BKTE, value_BKTE, positions)
         result_BTD: Tensor = self.output(mixed_BHTE.transpose(1, 2).reshape(B, T, -1))
         return result_BTD
 
 
-def explicit_attention(query_BHTE: Tensor, key_BKTE: Tensor, value_BKTE: Tensor, bias_HTT: Tensor) -> Tensor:
-    """Attention by plain products. A group's queries are stacked along time, so no key or value is repeated."""
-    B, H, T, E = query_BHTE.shape
-    K = key_BKTE.shape[1]
-    query_BKSE = (query_BHTE * E**-0.5).reshape(B, K, H // K * T, E)
-    scores_BHTT = (query_BKSE @ key_BKTE.transpose(-1, -2)).view(B, H, T, T) + bias_HTT.to(query_BHTE.dtype)
-    weights_BKST = scores_BHTT.softmax(-1).to(value_BKTE.dtype).view(B, K, H // K * T, T)
-    return torch.matmul(weights_BKST, value_BKTE).view(B, H, T, E)
-
-
 def fused_attention(query_BHTE: Tensor, key_BKTE: Tensor, value_BKTE: Tensor, positions: Positions) -> Tensor:
-    """The same by torch's fused kernels, which need no mask where the order is all there is to know."""
-    grouped = query_BHTE.shape[1] != key_BKTE.shape[1]
-    if positions.causal_alone:
-        return F.scaled_dot_product_attention(query_BHTE, key_BKTE, value_BKTE, is_causal=True, enable_gqa=grouped)
-    bias_1HTT = positions.bias.to(query_BHTE.dtype)[None]
-    return F.scaled_dot_product_attention(query_BHTE, key_BKTE, value_BKTE, bias_1HTT, enable_gqa=grouped)
+    """softmax(query · keyᵀ / √E) · value by torch's fused kernels, which never hold all scores, with no mask where a
+    token sees all that came before it."""
+    width = query_BHTE.shape[-1]
+    if positions.slopes is not None:
+        query_BHTE, key_BKTE = _with_slopes(query_BHTE, key_BKTE, positions.slopes)
+        value_BKTE = F.pad(value_BKTE, (0, _ALIGNMENT))  # the kernels that need no mask want three equal widths
+    mixed_BHTE = F.scaled_dot_product_attention(
+        query_BHTE,
+        key_BKTE,
+        value_BKTE,
+        positions.visible,
+        is_causal=positions.visible is None,
+        scale=width**-0.5,
+        enable_gqa=query_BHTE.shape[1] != key_BKTE.shape[1],
+    )
+    return mixed_BHTE[..., :width]
+
+
+def _with_slopes(query_BHTE: Tensor, key_BKTE: Tensor, slopes_H: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys with columns whose product is ALiBi's bias, so that no kernel has to read one of H×T×T.
+
+    ALiBi adds -slope · (i - j) to the score of query i and key j. What is the same for all keys of a query changes no
+    softmax, so slope · j does as well. The slopes are of bfloat16's precision where the products are.
+    """
+    B, H, T, E = query_BHTE.shape
+    slopes_H1 = (slopes_H * math.sqrt(E)).to(query_BHTE.dtype)[:, None]
+    slopes_HA = F.pad(torch.cat((slopes_H1 * _DIGIT, slopes_H1), 1), (0, _ALIGNMENT - 2))
+    time_T = torch.arange(T, device=key_BKTE.device)
+    digits_T2 = torch.stack((time_T // _DIGIT, time_T % _DIGIT), 1).to(key_BKTE.dtype)
+    digits_TA = F.pad(digits_T2, (0, _ALIGNMENT - 2))
+    query_BHTF = torch.cat((query_BHTE, slopes_HA[None, :, None].expand(B, H, T, _ALIGNMENT)), -1)
+    key_BKTF = torch.cat((key_BKTE, digits_TA.expand(B, key_BKTE.shape[1], T, _ALIGNMENT)), -1)
+    return query_BHTF, key_BKTF
+
+
+def _visible(config: ModelConfig, time_T: Tensor, documents_BT: Tensor | None) -> Tensor:
+    """Which keys a query sees: B×1×T×T, or 1×1×T×T where all rows are alike."""
+    distance_TT = time_T[:, None] - time_T[None, :]
+    visible_TT = distance_TT >= 0
+    if config.window is not None:
+        visible_TT &= distance_TT < config.window
+    if documents_BT is None:
+        return visible_TT[None, None]
+    same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
+    return (visible_TT & same_BTT)[:, None]
+
+
+def _bias(visible_B1TT: Tensor, time_T: Tensor, slopes_H: Tensor | None) -> Tensor:
+    """-inf where a key is not seen, and ALiBi's bias or 0 elsewhere, in the type of the products: B×H×T×T, with 1 for
+    B or H where all share it."""
+    device = time_T.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+    bias = torch.zeros((), dtype=dtype, device=time_T.device)
+    if slopes_H is not None:
+        bias = (slopes_H[:, None, None] * (time_T[None, :] - time_T[:, None])).to(dtype)
+    return torch.where(visible_B1TT, bias, -math.inf)
 
 
 def rotations(config: ModelConfig, time_T: Tensor) -> tuple[Tensor, Tensor]:

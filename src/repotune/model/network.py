@@ -9,6 +9,7 @@ network can be built on the meta device. Letters: B batch, T time, D width, V vo
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -42,14 +43,21 @@ class Network(nn.Module):
         logits_BTV: Tensor = self.head(self.features(ids_BT))
         return logits_BTV
 
-    def features(self, ids_BT: Tensor) -> Tensor:
-        """The B×T×D that the head turns into logits, for a loss that never holds all logits at once."""
+    def features(self, ids_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
+        """The B×T×D that the head turns into logits, for a loss that never holds all logits at once. Where
+        `documents_BT` numbers the documents of a row, no token sees another document than its own."""
         x_BTD = self.dropout(self.embedding(ids_BT))
-        positions = Positions.of(self.config, ids_BT.shape[1], ids_BT.device)
+        positions = Positions.of(self.config, ids_BT.shape[1], ids_BT.device, documents_BT)
         for block in self.blocks:
             x_BTD = block(x_BTD, positions)
         features_BTD: Tensor = self.norm(x_BTD)
         return features_BTD
+
+    def stretch(self, context: int, rope_base: float | None = None) -> None:
+        """Goes on at another context, as a stage of training with longer rows does. RoPE's base may be raised with it,
+        so that no rotation meets an angle that it has not learnt: StarCoder2 from 1e5 to 1e6 between 4k and 16k,
+        Qwen2.5 from 1e4 to 1e6 between 4k and 32k. ALiBi needs nothing."""
+        self.config = replace(self.config, context=context, rope_base=rope_base or self.config.rope_base)
 
     @torch.no_grad()
     def initialise(self) -> None:

@@ -15,7 +15,7 @@ from repotune.train.loss import head_loss
 
 _LARGEST_GRADIENT = 1.0
 
-Features = Callable[[Tensor], Tensor]
+Features = Callable[[Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,21 @@ def take_step(
     batch: tuple[Tensor, Tensor],
     pass_rows: int,
     precision: Precision,
+    separator: int | None = None,
 ) -> tuple[float, float]:
     """Updates `network` by a batch of ids B×T and targets B×T. Returns the loss in nats and the gradient's norm
     before clipping; nothing is updated where either is not finite.
 
-    `features` is `network.features`, or a compiled version of it.
+    `features` is `network.features`, or a compiled version of it. Where `separator` is the id that begins each
+    document, no token sees another document than its own.
     """
-    ids_BT, targets_BT = batch
+    ids_BT, targets_BT = (part.to(precision.device) for part in batch)
     passes = len(ids_BT) // pass_rows
     total = torch.zeros((), device=precision.device)
     for ids_RT, targets_RT in zip(torch.split(ids_BT, pass_rows), torch.split(targets_BT, pass_rows), strict=True):
         with precision.autocast():
-            features_RTD = features(ids_RT.to(precision.device))
-            loss = head_loss(features_RTD, network.head.weight, targets_RT.to(precision.device)) / passes
+            features_RTD = features(ids_RT, documents(ids_RT, separator))
+            loss = head_loss(features_RTD, network.head.weight, targets_RT) / passes
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     norm = nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
@@ -63,3 +65,12 @@ def take_step(
     for optimiser in optimisers:
         optimiser.zero_grad()
     return float(total), float(norm)
+
+
+def documents(ids_BT: Tensor, separator: int | None) -> Tensor | None:
+    """The number within its row of each token's document, where `separator` begins one; None without a separator.
+
+    >>> documents(torch.tensor([[5, 0, 7, 0]]), separator=0)
+    tensor([[0, 1, 1, 2]])
+    """
+    return None if separator is None else (ids_BT == separator).cumsum(1)
