@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repotune.corpus.languages import likely_language
 from repotune.model.network import Network
 from repotune.tokenizer.encoding import Codec
 from repotune.tokenizer.packing import TokenStore
@@ -76,9 +75,9 @@ class Validation:
         rendering = Rendering(codec, plan.sequence, infilling_rate=0.0, seed=0)
         wanted = max(plan.sequence, min(_MOST_TOKENS, int(plan.checkpoint_tokens * _SHARE)))
         pieces = _pieces(store, rendering, wanted)
-        self._plain = [_plain(codec, path, body) for path, body in pieces]
+        self._plain = [_plain(codec, *piece) for piece in pieces]
         holes = pieces[: math.ceil(len(pieces) * _INFILLED)] if plan.infilling_rate else []
-        self._infilled = [_infilled(codec, number, path, body) for number, (path, body) in enumerate(holes)]
+        self._infilled = [_infilled(codec, number, *piece) for number, piece in enumerate(holes)]
 
     @torch.no_grad()
     def measure(self, network: Network, precision: Precision) -> Scores:
@@ -101,27 +100,27 @@ class Validation:
         )
 
 
-def _pieces(store: TokenStore, rendering: Rendering, wanted: int) -> list[tuple[str, list[int]]]:
-    """Paths and ids, without header and end, of pieces drawn over all documents, about `wanted` tokens in all."""
+def _pieces(store: TokenStore, rendering: Rendering, wanted: int) -> list[tuple[str, str, list[int]]]:
+    """Paths, languages and ids, without header and end, of pieces drawn over all documents, about `wanted` tokens in all."""
     counts = np.array([rendering.pieces(size) for size in store.sizes.tolist()])
     lasts, result = np.cumsum(counts), []
     for number in np.random.default_rng(0).permutation(int(lasts[-1])).tolist():
         document = int(np.searchsorted(lasts, number, side="right"))
-        body, _ = rendering.cut(store, document, number - int(lasts[document] - counts[document]), 0)
+        body, _ = rendering.cut(store.document(document), document, number - int(lasts[document] - counts[document]), 0)
         if body:
-            result.append((store.path(document), body))
+            result.append((store.path(document), store.language(document), body))
             wanted -= len(body)
         if wanted <= 0:
             break
     return result
 
 
-def _plain(codec: Codec, path: str, body: list[int]) -> _Piece:
+def _plain(codec: Codec, path: str, language: str, body: list[int]) -> _Piece:
     header = codec.header(path)
-    return _piece(codec, path, [*header, *body], len(header))
+    return _piece(codec, language, [*header, *body], len(header))
 
 
-def _infilled(codec: Codec, number: int, path: str, body: list[int]) -> _Piece:
+def _infilled(codec: Codec, number: int, path: str, language: str, body: list[int]) -> _Piece:
     """The rest of a line is the hole, as it is for a person who types; prefix first, so that it alone is scored."""
     text = codec.decode(body)
     start = int(np.random.default_rng((0, number)).integers(len(text)))
@@ -129,12 +128,12 @@ def _infilled(codec: Codec, number: int, path: str, body: list[int]) -> _Piece:
     stop = len(text) if stop < 0 else stop
     before, middle, after = (codec.encode(part) for part in (text[:start], text[start:stop], text[stop:]))
     prompt = [*codec.header(path), codec.fim_prefix, *before, codec.fim_suffix, *after, codec.fim_middle]
-    return _piece(codec, path, [*prompt, *middle], len(prompt))
+    return _piece(codec, language, [*prompt, *middle], len(prompt))
 
 
-def _piece(codec: Codec, path: str, ids: list[int], first: int) -> _Piece:
+def _piece(codec: Codec, language: str, ids: list[int], first: int) -> _Piece:
     size = len(codec.decode_bytes(ids[first:]))
-    return _Piece(torch.tensor([ids]), first, len(ids), size, likely_language(path) or "other")
+    return _Piece(torch.tensor([ids]), first, len(ids), size, language)
 
 
 def _nats(network: Network, precision: Precision, piece: _Piece) -> float:
