@@ -6,6 +6,7 @@ import sysconfig
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +16,8 @@ from repotune.core.flow import Work
 from repotune.model.configuration import ModelConfig
 from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.tokenizer.layout import SPECIAL_TOKENS, vocabulary_of, write_vocabulary
-from repotune.tokenizer.packing import TokenStore, build_tokens
+from repotune.tokenizer.packing import TokenStore, build_tokens, write_index
+from repotune.tokenizer.shards import SplitWriter
 from repotune.tokenizer.vocabulary import train_bpe
 
 VOCABULARY = 512
@@ -67,6 +69,21 @@ def stored(tmp_path: Path, inputs: dict[str, Path]) -> Callable[..., TokenStore]
         return TokenStore(tmp_path, "train")
 
     return store_texts
+
+
+@pytest.fixture
+def memory_store(tmp_path: Path) -> Callable[[Sequence[int], Sequence[float]], TokenStore]:
+    """A store of documents of these sizes and weights, all of one letter."""
+
+    def make(sizes: Sequence[int], weights: Sequence[float]) -> TokenStore:
+        dtype, names = np.dtype("<u2"), ["a.py"] * len(sizes)
+        letter = np.array([7 + ord("a")], dtype)  # behind the special tokens come the bytes
+        with SplitWriter(tmp_path, "train", dtype) as writer:
+            writer.add([letter.repeat(size) for size in sizes], weights, names, ["Python"] * len(sizes))
+        write_index(tmp_path, dtype, tokenizer="", splits={"train": writer.entry()}, mixture={})
+        return TokenStore(tmp_path, "train")
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from repotune.core.errors import UserError
 from repotune.tokenizer.encoding import Codec
 from repotune.tokenizer.packing import TokenStore
-from repotune.train.batches import Batches, Position, epoch_copies, epoch_order
+from repotune.train.batches import Batches, Position
+from repotune.train.epochs import Shuffle, epoch_copies
 from repotune.train.infilling import Rendering
 
 Stored = Callable[..., TokenStore]
@@ -34,13 +35,13 @@ def _copies(epoch: int, weights: list[float] = WEIGHTS) -> list[int]:
 
 
 def test_weights_of_one_change_nothing(stored: Stored, codec: Codec, store: TokenStore) -> None:
-    """The stream as it was before there were weights: every piece once, in the order of one permutation."""
+    """Every piece is there once, in the order of one permutation."""
     rendering = Rendering(codec, 50, infilling_rate=0.5, seed=7)
     pieces = [(number, piece) for number in range(len(store)) for piece in range(rendering.pieces(store.sizes[number]))]
     expected = [
         token
         for epoch in range(3)
-        for number in np.random.default_rng((7, epoch)).permutation(len(pieces))
+        for number in Shuffle(7, epoch, len(pieces))
         for token in rendering.render(store, *pieces[number], epoch)
     ]
     batches, seen = _batches(store, codec), []
@@ -109,5 +110,11 @@ def test_weights_that_are_all_0_are_refused(stored: Stored, codec: Codec) -> Non
         _batches(stored(TEXTS, [0.0] * len(TEXTS)), codec)
 
 
-def test_the_order_of_an_epoch_is_a_permutation() -> None:
-    assert sorted(epoch_order(1, 5, 30).tolist()) == list(range(30))
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=300), st.data())
+def test_a_documents_copies_do_not_depend_on_what_is_asked_for_with_it(
+    weights: list[float], data: st.DataObject
+) -> None:
+    first = data.draw(st.integers(0, len(weights) - 1))
+    stop = data.draw(st.integers(first, len(weights)))
+    array = np.array(weights)
+    assert epoch_copies(7, 2, array[first:stop], first).tolist() == epoch_copies(7, 2, array)[first:stop].tolist()

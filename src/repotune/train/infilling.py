@@ -12,77 +12,91 @@ encoding, so that the model learns to go on from within a token.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from repotune.tokenizer.encoding import Codec
 from repotune.tokenizer.packing import Tokens, TokenStore
+from repotune.train.holes import draw_hole
+from repotune.train.syntax import draw_syntax_hole
 
 # Room in a row for a header and the special tokens around a piece.
 _OVERHEAD = 24
 # How far cuts move from epoch to epoch, as a share of a piece: no place is always at an edge.
 _JITTER = 0.5
-# The share of holes that end where a line ends, as a person's do; the others lie between any two characters.
-_LINE_HOLES = 0.5
-_MOST_FURTHER_LINES = 5
+# Of holes that hold nothing: prefix and suffix already meet, and the model learns to say so.
+_EMPTY_HOLES = 0.02
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """How documents become what the network sees. `sequence` is the length of its rows, in tokens."""
+    """How documents become what the network sees. `sequence` is the length of its rows, in tokens.
+
+    `infilling_rate` of the pieces have a hole; `syntax_share` of the holes are nodes of the syntax tree where the
+    document's language has a grammar here. At 0 no parser is needed.
+    """
 
     codec: Codec
     sequence: int
     infilling_rate: float
     seed: int
+    syntax_share: float = 0.0
 
     def pieces(self, tokens: int) -> int:
         """How many pieces a document of `tokens` is cut into, the same in every epoch."""
-        return max(1, math.ceil(tokens / max(1, self.sequence - _OVERHEAD)))
+        return max(1, -(-tokens // self._room))
+
+    def piece_counts(self, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """`pieces` of each of `sizes`."""
+        return np.maximum(1, -(-sizes // self._room))
 
     def render(self, store: TokenStore, document: int, piece: int, epoch: int) -> list[int]:
         """The ids of the `piece`-th piece of a document in an epoch."""
-        ids, path = store.document(document), store.path(document)
-        part, last = self._cut(ids, document, piece, epoch)
+        part, last = self.cut(store.document(document), document, piece, epoch)
         rng = np.random.default_rng((self.seed, epoch, document, piece))
         # With the path in half of the cases, so that the model does with and without.
-        header = self.codec.header(path if rng.random() < 0.5 else "")
+        header = self.codec.header(store.path(document) if rng.random() < 0.5 else "")
         if rng.random() < self.infilling_rate:
-            # A cut may have split a character; such a piece, and they are rare, has no text and stays as it is.
-            text = self.codec.decode_bytes(part).decode(errors="ignore")
-            if len(text.encode()) == len(self.codec.decode_bytes(part)):
-                return [*header, *self._infilled(rng, text), self.codec.end]
+            body = self._infilled(rng, part, store.language(document))
+            if body is not None:
+                return [*header, *body, self.codec.end]
         return [*header, *part, self.codec.end] if last else [*header, *part]
 
-    def _cut(self, ids: Tokens, document: int, piece: int, epoch: int) -> tuple[list[int], bool]:
-        """The ids of a piece, and whether it is the document's last."""
+    def cut(self, ids: Tokens, document: int, piece: int, epoch: int) -> tuple[list[int], bool]:
+        """Of a document's `ids` those of a piece, without header and end, and whether it is the document's last."""
         count = self.pieces(len(ids))
-        rng = np.random.default_rng((self.seed, epoch, document))
-        inner = np.arange(1, count) + _JITTER * (rng.random(count - 1) - 0.5)
-        cuts = [0, *(inner * len(ids) / count).astype(int).tolist(), len(ids)]
-        return ids[cuts[piece] : cuts[piece + 1]].tolist(), piece == count - 1
+        if count == 1:
+            return ids.tolist(), True
+        moves = _JITTER * (np.random.default_rng((self.seed, epoch, document)).random(count - 1) - 0.5)
+        start = int((piece + moves[piece - 1]) * len(ids) / count) if piece else 0
+        if piece == count - 1:
+            return ids[start:].tolist(), True
+        return ids[start : int((piece + 1 + moves[piece]) * len(ids) / count)].tolist(), False
 
-    def _infilled(self, rng: np.random.Generator, text: str) -> list[int]:
+    @property
+    def _room(self) -> int:
+        return max(1, self.sequence - _OVERHEAD)
+
+    def _infilled(self, rng: np.random.Generator, part: list[int], language: str) -> list[int] | None:
+        """The body with a hole, or None where a cut has split a character: such a piece, and they are rare, has no
+        text and stays as it is."""
         codec = self.codec
-        start, stop = _hole(rng, text)
+        try:
+            text = codec.decode_bytes(part).decode()
+        except UnicodeDecodeError:
+            return None
+        start, stop = self._hole(rng, text, language)
         prefix, middle, suffix = (codec.encode(part) for part in (text[:start], text[start:stop], text[stop:]))
         if rng.random() < 0.5:
             return [codec.fim_prefix, *prefix, codec.fim_suffix, *suffix, codec.fim_middle, *middle]
         return [codec.fim_prefix, codec.fim_suffix, *suffix, codec.fim_middle, *prefix, *middle]
 
-
-def _hole(rng: np.random.Generator, text: str) -> tuple[int, int]:
-    """Start and end, in characters, of the part to be filled in."""
-    start = int(rng.integers(len(text) + 1))
-    if rng.random() >= _LINE_HOLES:
-        other = int(rng.integers(len(text) + 1))
-        return min(start, other), max(start, other)
-    further_lines = int(rng.integers(1, _MOST_FURTHER_LINES + 1)) if rng.random() < 0.5 else 0
-    stop = start - 1
-    for _ in range(1 + further_lines):
-        stop = text.find("\n", stop + 1)
-        if stop < 0:
-            return start, len(text)
-    return start, stop
+    def _hole(self, rng: np.random.Generator, text: str, language: str) -> tuple[int, int]:
+        if rng.random() < _EMPTY_HOLES:
+            place = int(rng.integers(len(text) + 1))
+            return place, place
+        if rng.random() < self.syntax_share:
+            return draw_syntax_hole(rng, text, language) or draw_hole(rng, text)
+        return draw_hole(rng, text)
