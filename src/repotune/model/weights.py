@@ -72,13 +72,13 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load_model(folder: Path) -> Network:
-    """The network in `folder`, its weights in the type they are stored in. Raises UserError where config and weights
-    are missing, damaged, or do not fit together."""
+def load_model(folder: Path, dropout: float = 0.0) -> Network:
+    """The network in `folder`, its weights in the type they are stored in; `dropout` is that of training it further.
+    Raises UserError where config and weights are missing, damaged, or do not fit together."""
     config = read_config(folder)
     weights = read_weights(folder)
     with torch.device("meta"):
-        network = Network(config)
+        network = Network(config, dropout)
     try:
         state = tensors_from_hugging_face(weights, config)
     except UserError as error:
