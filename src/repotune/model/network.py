@@ -55,8 +55,8 @@ class Network(nn.Module):
 
     def stretch(self, context: int, rope_base: float | None = None) -> None:
         """Goes on at another context, as a stage of training with longer rows does. RoPE's base may be raised with it,
-        so that no rotation meets an angle that it has not learnt: StarCoder2 from 1e5 to 1e6 between 4k and 16k,
-        Qwen2.5 from 1e4 to 1e6 between 4k and 32k. ALiBi needs nothing."""
+        so that no rotation meets an angle that it has not learnt: Qwen2.5-Coder's from 1e4 to 1e6 between 8k and 32k,
+        StarCoder2 15B's from 1e4 to 1e5 between 4k and 16k. ALiBi needs nothing."""
         base = self.config.rope_base if rope_base is None else rope_base
         self.config = replace(self.config, context=context, rope_base=base)
 
