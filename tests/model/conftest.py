@@ -1,17 +1,16 @@
-"""A folder with a tokenizer's files, as save_model copies them."""
+"""A tokenizer of ours that knows bytes alone, as save_model copies it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
+from repotune.tokenizer.layout import vocabulary_of, write_vocabulary
 
-@pytest.fixture
-def codec_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "tokenizer"
-    folder.mkdir()
-    (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0", "model": {"type": "BPE"}}))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+
+@pytest.fixture(scope="session")
+def codec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_vocabulary(folder, vocabulary_of([bytes([byte]) for byte in range(256)]))
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from repotune.core.errors import UserError
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
 from repotune.model.weights import load_model, read_config, read_weights, save_model
+from repotune.tokenizer.layout import END, FIM_PAD, read_vocabulary, write_vocabulary
 
 LLAMA = {"vocabulary": 101, "width": 64, "layers": 3, "heads": 4, "kv_heads": 2, "hidden": 96, "context": 64}
 MPT = dict(LLAMA, heads=8, kv_heads=8, hidden=256, norm="layer", position="alibi", activation="gelu")
@@ -139,6 +141,17 @@ def test_what_is_saved_is_loaded(tmp_path: Path, codec_folder: Path, shape: dict
     assert torch.equal(loaded(ids), network(ids))
     for name in ("tokenizer.json", "tokenizer_config.json"):
         assert (tmp_path / "model" / name).read_bytes() == (codec_folder / name).read_bytes()
+
+
+def test_config_json_names_the_end_of_the_tokenizer_at_hand(tmp_path: Path, codec_folder: Path) -> None:
+    ours = read_vocabulary(codec_folder)
+    swapped = ours.special | {END: ours.special[FIM_PAD], FIM_PAD: ours.special[END]}
+    (tmp_path / "tokenizer").mkdir()
+    write_vocabulary(tmp_path / "tokenizer", replace(ours, special=dict(sorted(swapped.items(), key=lambda i: i[1]))))
+    for folder, end in ((codec_folder, 0), (tmp_path / "tokenizer", 4)):
+        save_model(tmp_path / "model", _network(LLAMA), folder)
+        data = json.loads((tmp_path / "model" / "config.json").read_text())
+        assert (data["bos_token_id"], data["eos_token_id"]) == (end, end)
 
 
 def test_grouped_mpt_has_the_layout_of_replit_code_v1_5(tmp_path: Path, codec_folder: Path) -> None:

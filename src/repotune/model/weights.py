@@ -26,6 +26,7 @@ from repotune.model.layouts.conversion import (
     tensors_to_hugging_face,
 )
 from repotune.model.network import Network
+from repotune.tokenizer.encoding import load_codec
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -44,7 +45,8 @@ def save_model(folder: Path, network: Network, codec_folder: Path) -> None:
     contiguous = {name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}
     # "format" tells transformers that the tensors are torch's.
     save_file(contiguous, folder / WEIGHTS_NAME, metadata={"format": "pt"})
-    write_atomically(folder / CONFIG_NAME, json.dumps(config_to_hugging_face(network.config), indent=2) + "\n")
+    config = config_to_hugging_face(network.config, load_codec(codec_folder).end)
+    write_atomically(folder / CONFIG_NAME, json.dumps(config, indent=2) + "\n")
 
 
 def read_config(folder: Path) -> ModelConfig:

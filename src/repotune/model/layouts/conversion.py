@@ -11,7 +11,7 @@ from torch import Tensor
 from repotune.core.errors import UserError
 from repotune.model.configuration import Family, ModelConfig
 from repotune.model.layouts import llama, mpt, qwen2, starcoder2
-from repotune.model.layouts.layout import FUSED, Layout, ends
+from repotune.model.layouts.layout import FUSED, Layout
 
 LAYOUTS: dict[Family, Layout] = {
     "llama": llama.LAYOUT,
@@ -21,10 +21,11 @@ LAYOUTS: dict[Family, Layout] = {
 }
 
 
-def config_to_hugging_face(config: ModelConfig) -> dict[str, Any]:
-    """The contents of config.json."""
+def config_to_hugging_face(config: ModelConfig, end: int) -> dict[str, Any]:
+    """The contents of config.json; `end` is the id of the token that ends a document and stands before the first."""
     layout = LAYOUTS[config.family]
-    return {"architectures": [layout.architecture], "model_type": config.family, **layout.write(config), **ends()}
+    kind = {"architectures": [layout.architecture], "model_type": config.family}
+    return {**kind, **layout.write(config), "bos_token_id": end, "eos_token_id": end, "dtype": "float32"}
 
 
 def config_from_hugging_face(data: Mapping[str, Any]) -> ModelConfig:

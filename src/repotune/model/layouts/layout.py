@@ -9,9 +9,6 @@ from typing import Any
 from repotune.core.errors import UserError
 from repotune.model.configuration import ModelConfig
 
-# The tokenizer's first id is <|endoftext|>: it ends a document and stands before the first token.
-_END = 0
-
 FUSED = ("attention.query", "attention.key", "attention.value")
 
 
@@ -47,11 +44,6 @@ def _weight_and_bias(ours: str, theirs: str, biased: bool) -> Iterator[tuple[str
     yield f"{ours}.weight", f"{theirs}.weight"
     if biased:
         yield f"{ours}.bias", f"{theirs}.bias"
-
-
-def ends() -> dict[str, Any]:
-    """What every family's config.json says of the tokenizer and of how numbers are stored."""
-    return {"bos_token_id": _END, "eos_token_id": _END, "dtype": "float32"}
 
 
 def write_shape(config: ModelConfig) -> dict[str, Any]:
