@@ -207,11 +207,20 @@ def test_a_broken_folder_says_what_is_wrong(tmp_path: Path, codec_folder: Path, 
         load_model(tmp_path / "model")
 
 
-@pytest.mark.parametrize("option", [{"alibi": False}, {"clip_qkv": 6}, {"alibi_bias_max": 16}])
+@pytest.mark.parametrize("option", [{"alibi": False}, {"clip_qkv": 6}, {"alibi_bias_max": 16}, {"rope": True}])
 def test_an_mpt_with_another_attention_is_refused(tmp_path: Path, codec_folder: Path, option: dict[str, Any]) -> None:
     save_model(tmp_path / "model", _network(MPT), codec_folder)
     _break_config(attn_config=option)(tmp_path / "model")
     with pytest.raises(UserError, match=next(iter(option))):
+        read_config(tmp_path / "model")
+
+
+def test_an_mpt_of_llm_foundry_with_one_key_value_head_or_another_norm(tmp_path: Path, codec_folder: Path) -> None:
+    save_model(tmp_path / "model", _network(dict(MPT, kv_heads=1)), codec_folder)
+    _break_config(attn_config={"alibi": True, "attn_type": "multiquery_attention"})(tmp_path / "model")
+    assert load_model(tmp_path / "model").config.kv_heads == 1
+    _break_config(norm_type="rmsnorm")(tmp_path / "model")
+    with pytest.raises(UserError, match="norm_type is 'rmsnorm'"):
         read_config(tmp_path / "model")
 
 

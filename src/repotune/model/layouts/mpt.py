@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from repotune.core.errors import UserError
 from repotune.model.configuration import ModelConfig
 from repotune.model.layouts.layout import Layout, require
 
@@ -31,17 +32,35 @@ def _write(config: ModelConfig) -> dict[str, Any]:
     }
 
 
+# llm-foundry's MPT has more options than transformers' of the same name.
+_MEANT = {"no_bias": True, "logit_scale": None, "tie_word_embeddings": True}
+_MEANT_OF_ATTENTION = {
+    "alibi": True,
+    "alibi_bias_max": 8,
+    "rope": False,
+    "clip_qkv": None,
+    "qk_ln": False,
+    "qk_gn": False,
+    "softmax_scale": None,
+    "sliding_window_size": -1,
+    "prefix_lm": False,
+    "attn_uses_sequence_id": False,
+}
+
+
 def _read(data: Mapping[str, Any]) -> ModelConfig:
     attention = data.get("attn_config") or {}
-    require(data, {"no_bias": True, "logit_scale": None, "tie_word_embeddings": True})
-    plain = {"alibi": True, "alibi_bias_max": 8, "clip_qkv": None, "qk_ln": False, "softmax_scale": None}
-    require(attention, plain | {"prefix_lm": False})
+    require(data, _MEANT)
+    require(attention, _MEANT_OF_ATTENTION)
+    if data.get("norm_type", "layernorm") not in ("layernorm", "low_precision_layernorm"):
+        raise UserError(f"Its norm_type is {data['norm_type']!r}, which is not supported (only LayerNorm).")
+    kv_heads = 1 if attention.get("attn_type") == "multiquery_attention" else data["n_heads"]
     return ModelConfig(
         vocabulary=data["vocab_size"],
         width=data["d_model"],
         layers=data["n_layers"],
         heads=data["n_heads"],
-        kv_heads=attention.get("kv_n_heads") or data["n_heads"],
+        kv_heads=attention.get("kv_n_heads") or kv_heads,
         hidden=int(data.get("expansion_ratio", 4) * data["d_model"]),
         context=data["max_seq_len"],
         norm="layer",
