@@ -25,10 +25,11 @@ DENSE_ATTENTION_ROWS = 64
 
 @dataclass(frozen=True)
 class Place:
-    """Where the T computed tokens stand: the `start` of them, their `rotation` T×1×E/2 (RoPE, complex), and the `bias`
-    added to the scores, H×T×S or 1×T×S."""
+    """Where the T computed tokens stand: the `start` of them, the `first` token that any of them sees, their `rotation`
+    T×1×E/2 (RoPE, complex), and the `bias` added to the scores, H×T×S or 1×T×S, where S counts from `first`."""
 
     start: int
+    first: int
     rotation: Tensor | None
     bias: Tensor | None
 
@@ -48,15 +49,16 @@ class Places:
             self._slopes_H11 = alibi_slopes(config.heads).to(device)[:, None, None]
 
     def at(self, start: int, end: int) -> Place:
-        """The place of the tokens from `start` up to `end`. One token sees all that is held and needs no mask, where no
-        window leaves it behind."""
+        """The place of the tokens from `start` up to `end`. One token sees all that is held, or all that its window
+        holds, and needs no mask."""
+        first = max(0, start + 1 - self._window)
         rotation_T1E = None if self._rotations_S1E is None else self._rotations_S1E[start:end]
-        if end - start == 1 and end <= self._window and self._slopes_H11 is None:
-            return Place(start, rotation_T1E, None)
-        distance_TS = (self._time_S[start:end, None] - self._time_S[None, :end]).float()
+        if end - start == 1 and self._slopes_H11 is None:
+            return Place(start, first, rotation_T1E, None)
+        distance_TS = (self._time_S[start:end, None] - self._time_S[None, first:end]).float()
         bias_HTS = torch.zeros_like(distance_TS)[None] if self._slopes_H11 is None else -self._slopes_H11 * distance_TS
         hidden_TS = (distance_TS < 0) | (distance_TS >= self._window)
-        return Place(start, rotation_T1E, bias_HTS.masked_fill(hidden_TS, -math.inf))
+        return Place(start, first, rotation_T1E, bias_HTS.masked_fill(hidden_TS, -math.inf))
 
 
 class Norm:
@@ -121,6 +123,7 @@ class Layer:
             turned_THE = rotate(turned_THE, place.rotation)
         query_HTE, key_KTE = turned_THE[:, :H].transpose(0, 1), turned_THE[:, H:].transpose(0, 1)
         keys_KSE, values_KSE = cache.append(self._index, place.start, key_KTE, qkv_THE[:, H + K :].transpose(0, 1))
+        keys_KSE, values_KSE = keys_KSE[:, place.first :], values_KSE[:, place.first :]
         dtype = self._dense if T >= DENSE_ATTENTION_ROWS else cache.dtype
         mixed_HTE = attend(query_HTE.to(dtype), keys_KSE.to(dtype), values_KSE.to(dtype), place.bias)
         return self._output(mixed_HTE.transpose(0, 1).reshape(T, H * E))
