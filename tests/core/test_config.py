@@ -17,7 +17,7 @@ def write(folder: Path, text: str) -> Path:
 def test_three_lines_are_a_whole_configuration(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, MINIMAL))
     assert config.project.name == "acme"
-    assert config.train.optimiser == "muon"
+    assert config.train.infilling_rate == 0.5
     assert config.serve.host == "127.0.0.1"
 
 

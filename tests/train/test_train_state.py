@@ -65,10 +65,10 @@ def test_without_scores_the_last_is_the_best(run_folder: Path) -> None:
 
 
 def test_what_is_read_is_what_was_written(run_folder: Path) -> None:
-    network, states, progress = read_checkpoint(latest_checkpoint(run_folder))
-    assert progress == Progress(4, Position(0, 4, 40), compiled=False)
-    assert torch.all(network.norm.weight == 4.0)
-    assert len(states) == 2
+    checkpoint = read_checkpoint(latest_checkpoint(run_folder))
+    assert checkpoint.progress == Progress(4, Position(0, 4, 40), compiled=False)
+    assert torch.all(checkpoint.network().norm.weight == 4.0)
+    assert len(checkpoint.optimisers) == 2 and not checkpoint.adapters
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "state/optimisers.pt", "state/state.json"])

@@ -115,9 +115,24 @@ class TokenizerSettings(Section):
 
 
 class ModelSettings(Section):
-    """A step of the ladder of sizes, such as "10m"; None lets the budget choose."""
+    """A step of the ladder of sizes, such as "10m", or a preset; None lets the budget choose. A base, which is a folder
+    or a name on the hub, brings shape, vocabulary and weights."""
 
     size: str | None = None
+    base: str | None = None
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> ModelSettings:
+        if self.size is not None and self.base is not None:
+            raise ValueError("size and base both say what the model is; keep one")
+        return self
+
+
+class AdapterSettings(Section):
+    """Low-rank matrices that are trained in place of a base's own."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32.0, gt=0)
 
 
 class BudgetSettings(Section):
@@ -142,11 +157,12 @@ class TrainSettings(Section):
     sequence: int | None = Field(default=None, ge=32)
     batch_tokens: int | None = Field(default=None, ge=32)
     stages: tuple[StageSettings, ...] = ()
-    optimiser: Literal["muon", "adamw", "lionw"] = "muon"
+    optimiser: Literal["muon", "adamw", "lionw"] | None = None
+    adapter: AdapterSettings | None = None
     learning_rate: float | None = Field(default=None, gt=0)
     weight_decay: float | None = Field(default=None, ge=0)
-    schedule: Literal["wsd", "cosine", "inverse-sqrt", "infinite"] = "wsd"
-    warmup_share: float = Field(default=0.05, ge=0, lt=1)
+    schedule: Literal["wsd", "cosine", "inverse-sqrt", "infinite"] | None = None
+    warmup_share: float | None = Field(default=None, ge=0, lt=1)
     cooldown_share: float = Field(default=0.5, ge=0, le=1)
     final_share: float | None = Field(default=None, ge=0, le=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -198,7 +214,11 @@ class Config(Section):
     serve: ServeSettings = ServeSettings()
 
     @model_validator(mode="after")
-    def _one_budget(self) -> Config:
+    def _fits_together(self) -> Config:
+        if self.train.adapter is not None and self.model.base is None:
+            raise ValueError("train.adapter stands in a base; name one in model.base")
+        if self.tokenizer.size is not None and self.model.base is not None:
+            raise ValueError("a base brings its tokenizer; leave out tokenizer.size")
         if self.budget.hours is not None and (self.train.tokens or self.train.epochs):
             key = "tokens" if self.train.tokens else "epochs"
             raise ValueError(f"budget.hours and train.{key} both say how long to train; keep one")

@@ -12,33 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from repotune.core.errors import UserError
+from repotune.model.configuration import LoRA
 from repotune.model.network import Network
-
-TARGETS = ("query", "key", "value", "output", "gate", "up", "down")
-
-
-@dataclass(frozen=True)
-class LoRA:
-    """Which of the blocks' matrices are adapted, by how wide a pair, whose product counts alpha / rank. Raises
-    UserError for numbers and names that cannot be."""
-
-    rank: int = 16
-    alpha: float = 32.0
-    targets: tuple[str, ...] = TARGETS
-
-    def __post_init__(self) -> None:
-        if self.rank < 1 or not self.alpha > 0:
-            raise UserError(f"An adapter needs a rank and an alpha above 0, not {self.rank} and {self.alpha:g}.")
-        unknown = sorted(set(self.targets) - set(TARGETS))
-        if unknown or not self.targets:
-            raise UserError(f"Adapters cannot stand at {', '.join(unknown) or 'nothing'}.", f"at: {', '.join(TARGETS)}")
 
 
 class Adapted(nn.Module):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from repotune.core.errors import UserError
+from repotune.model.configuration import ModelConfig
 from repotune.model.weights import CONFIG_NAME, INDEX_NAME, WEIGHTS_NAME, read_config
 
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
@@ -21,6 +22,12 @@ _WANTED = [
 ]
 
 
+def read_base_config(source: str) -> ModelConfig:
+    """The shape of the model `source`, of which nothing else is fetched. Raises UserError as `open_base` does."""
+    folder = Path(source).expanduser()
+    return read_config(folder if folder.is_dir() else _fetch(source, only_shape=True))
+
+
 def open_base(source: str) -> Path:
     """The folder of the model `source`: a folder, or "owner/name" or "owner/name@revision" on the hub, fetched once
     into the hub's own cache (`HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN` count as everywhere).
@@ -30,10 +37,7 @@ def open_base(source: str) -> Path:
     """
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        named = _HUB_NAME.fullmatch(source)
-        if named is None:
-            raise UserError(f"There is no folder {source}.", 'a base is a folder, or "owner/name" on the hub')
-        folder = _fetch(named["name"], named["revision"])
+        folder = _fetch(source)
     read_config(folder)
     if not ((folder / WEIGHTS_NAME).is_file() or (folder / INDEX_NAME).is_file()):
         raise UserError(
@@ -43,7 +47,11 @@ def open_base(source: str) -> Path:
     return folder
 
 
-def _fetch(name: str, revision: str | None) -> Path:
+def _fetch(source: str, only_shape: bool = False) -> Path:
+    named = _HUB_NAME.fullmatch(source)
+    if named is None:
+        raise UserError(f"There is no folder {source}.", 'a base is a folder, or "owner/name" on the hub')
+    name, revision = named["name"], named["revision"]
     try:
         from huggingface_hub import hf_hub_download, snapshot_download
         from huggingface_hub.errors import HFValidationError
@@ -54,7 +62,10 @@ def _fetch(name: str, revision: str | None) -> Path:
         ) from None
     try:
         # The shape first: weights of a family that we do not have are not worth their gigabytes.
-        read_config(Path(hf_hub_download(name, CONFIG_NAME, revision=revision)).parent)
+        shape = Path(hf_hub_download(name, CONFIG_NAME, revision=revision)).parent
+        read_config(shape)
+        if only_shape:
+            return shape
         return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
     except (OSError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[-1]

@@ -119,6 +119,26 @@ class ModelConfig:
         return 6 * (self.parameters() - look_up) + 12 * self.layers * self.width * seen
 
 
+ADAPTED = ("query", "key", "value", "output", "gate", "up", "down")
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """Which of the blocks' matrices are adapted, by how wide a pair, whose product counts alpha / rank. Raises
+    UserError for numbers and names that cannot be."""
+
+    rank: int = 16
+    alpha: float = 32.0
+    targets: tuple[str, ...] = ADAPTED
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or not self.alpha > 0:
+            raise UserError(f"An adapter needs a rank and an alpha above 0, not {self.rank} and {self.alpha:g}.")
+        unknown = sorted(set(self.targets) - set(ADAPTED))
+        if unknown or not self.targets:
+            raise UserError(f"Adapters cannot stand at {', '.join(unknown) or 'nothing'}.", f"at: {', '.join(ADAPTED)}")
+
+
 def _llama(vocabulary: int, width: int, layers: int, heads: int, kv_heads: int, hidden: int) -> ModelConfig:
     return ModelConfig(vocabulary, width, layers, heads, kv_heads, hidden, context=2048, tied=width <= 1024)
 

@@ -17,7 +17,7 @@ from repotune.core.console import duration
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.core.hardware import Hardware, probe
-from repotune.model.configuration import LADDER, PRESETS, ModelConfig, ladder, preset
+from repotune.model.configuration import LADDER, PRESETS, LoRA, ModelConfig, ladder, preset
 from repotune.pipeline.speed import Speeds
 from repotune.tokenizer.encoding import load_codec
 from repotune.tokenizer.packing import TokenStore
@@ -70,25 +70,35 @@ def vocabulary_size(corpus_bytes: int) -> int:
     return 32_768
 
 
-def choose(config: Config, vocabulary: int, unique_tokens: int, epoch_tokens: int, hardware: Hardware) -> Choice:
-    """Fills what `config` leaves open. Measures the machine's training throughput where torch is installed."""
+def choose(
+    config: Config,
+    vocabulary: int,
+    unique_tokens: int,
+    epoch_tokens: int,
+    hardware: Hardware,
+    base: ModelConfig | None = None,
+) -> Choice:
+    """Fills what `config` leaves open. Measures the machine's training throughput where torch is installed. `base` is
+    the shape of the model that is gone on from."""
     speeds = Speeds(config, hardware)
     memory = hardware.memory_free if speeds.device == "cpu" else hardware.gpus[0].memory
     candidates = []
-    for size in [config.model.size] if config.model.size else list(LADDER):
-        model = _shape(config, size, vocabulary)
-        if config.model.size is None and estimate.training_memory(model.parameters(), 0) > _MEMORY_SHARE * memory:
+    for shape in [base] if base else _shapes(config, vocabulary):
+        model = _fitted(config, shape, vocabulary)
+        free = config.model.size is None and base is None
+        if free and estimate.training_memory(model.parameters(), 0) > _MEMORY_SHARE * memory:
             break
         speed = speeds.expected(model) if config.budget.hours else 0.0
         tokens = _tokens(config, model, unique_tokens, epoch_tokens, speed)
-        candidates.append((estimate.loss(model.parameters(), tokens, unique_tokens), size, model))
+        candidates.append((estimate.loss(model.parameters(), tokens, unique_tokens), model.parameters(), shape))
     if not candidates:
         raise UserError("The free memory is too little for the smallest model.", "repotune doctor shows it")
-    _, size, model = min(candidates, key=lambda candidate: candidate[0])
-    batch = config.train.batch_tokens or _batch_tokens(size)
+    *_, shape = min(candidates, key=lambda candidate: candidate[:2])
+    model = _fitted(config, shape, vocabulary)
+    batch = config.train.batch_tokens or _batch_tokens(shape)
     speed, measured = speeds.of(model, batch)
     tokens = _tokens(config, model, unique_tokens, epoch_tokens, speed)
-    plan = _train_plan(config, model, _stages(config, size, tokens, batch), speeds.device)
+    plan = _train_plan(config, model, _stages(config, shape, tokens, batch), speeds.device)
     return Choice(plan, unique_tokens, epoch_tokens, speed, measured)
 
 
@@ -105,7 +115,9 @@ def build_plan(work: Work, config: Config) -> None:
     """Writes plan.json, what the run follows, and measured.json, what it was decided by."""
     vocabulary = load_codec(work.inputs["tokenizer"]).size
     store = TokenStore(work.inputs["tokens"], "train")
-    choice = choose(config, vocabulary, evenly_repeated(store), max(1, round(store.epoch_tokens)), probe(work.folder))
+    base = shape_of_base(str(work.inputs["base"])) if "base" in work.inputs else None
+    epoch_tokens = max(1, round(store.epoch_tokens))
+    choice = choose(config, vocabulary, evenly_repeated(store), epoch_tokens, probe(work.folder), base)
     for line in describe(choice):
         work.console.say(f"  {line}")
     artefact.write_atomically(work.folder / PLAN_NAME, json.dumps(asdict(choice.plan), indent=2) + "\n")
@@ -118,6 +130,13 @@ def build_plan(work: Work, config: Config) -> None:
         "expected_memory": round(choice.memory),
     }
     artefact.write_atomically(work.folder / "measured.json", json.dumps(measured, indent=2) + "\n")
+
+
+def shape_of_base(source: str) -> ModelConfig:
+    """The shape of the model in the folder `source`, or of that name on the hub."""
+    from repotune.model.base import read_base_config  # with torch, which a plan without a base does not need
+
+    return read_base_config(source)
 
 
 def read_plan(folder: Path) -> TrainPlan:
@@ -142,18 +161,20 @@ def describe(choice: Choice) -> list[str]:
 def _train_plan(
     config: Config, model: ModelConfig, stages: tuple[Stage, ...], device: Literal["cpu", "cuda"]
 ) -> TrainPlan:
-    train = config.train
+    train, continued = config.train, config.model.base is not None
     return TrainPlan(
         model=model,
         stages=stages,
-        optimiser=train.optimiser,
+        optimiser=train.optimiser or ("adamw" if train.adapter else "muon"),
         learning_rate=train.learning_rate,
         weight_decay=train.weight_decay,
-        schedule=train.schedule,
-        warmup_share=train.warmup_share,
+        # A base's rate rises again over 1 % and falls by a cosine (Gupta et al. 2023, arXiv 2308.04014).
+        schedule=train.schedule or ("cosine" if continued else "wsd"),
+        warmup_share=(0.01 if continued else 0.05) if train.warmup_share is None else train.warmup_share,
         cooldown_share=train.cooldown_share,
         final_share=train.final_share,
         dropout=train.dropout,
+        adapter=LoRA(train.adapter.rank, train.adapter.alpha) if train.adapter else None,
         infilling_rate=train.infilling_rate,
         checkpoint_tokens=train.checkpoint_tokens,
         device=device,
@@ -162,9 +183,9 @@ def _train_plan(
     )
 
 
-def _stages(config: Config, size: str, tokens: int, batch_tokens: int) -> tuple[Stage, ...]:
+def _stages(config: Config, shape: ModelConfig, tokens: int, batch_tokens: int) -> tuple[Stage, ...]:
     """The run's parts as [[train.stages]] cuts it, or one that is the whole."""
-    sequence = config.train.sequence or _sequence(size)
+    sequence = config.train.sequence or _sequence(shape)
     if not config.train.stages:
         return (Stage(tokens, sequence, batch_tokens),)
     return tuple(
@@ -189,22 +210,31 @@ def _tokens(config: Config, model: ModelConfig, unique_tokens: int, epoch_tokens
     return min(_TOKENS_PER_PARAMETER * model.parameters(), _MOST_EPOCHS * unique_tokens)
 
 
-def _shape(config: Config, size: str, vocabulary: int) -> ModelConfig:
-    """The network of a size of the ladder or of a preset, with the context that its longest stage trains."""
-    sequence = config.train.sequence or _sequence(size)
+def _shapes(config: Config, vocabulary: int) -> list[ModelConfig]:
+    """What may be trained: the size or the preset that is asked for, or the whole ladder."""
+    size = config.model.size
+    if size is None:
+        return list(LADDER.values())
+    return [preset(size) if size in PRESETS else ladder(size, vocabulary, 2048)]
+
+
+def _fitted(config: Config, shape: ModelConfig, vocabulary: int) -> ModelConfig:
+    """`shape` with the project's vocabulary and the context that its longest stage trains."""
+    sequence = config.train.sequence or _sequence(shape)
     context = max([stage.sequence or sequence for stage in config.train.stages], default=sequence)
-    if size in PRESETS:
-        return replace(preset(size), vocabulary=vocabulary, context=context)
-    return ladder(size, vocabulary, context)
+    return replace(shape, vocabulary=vocabulary, context=context)
 
 
-def _sequence(size: str) -> int:
-    """Tokens of context that a size is trained with: short ones are cheaper, and small models use little more."""
-    if size in PRESETS:
-        return preset(size).context
-    return {"1m": 256, "2m": 256, "5m": 256, "10m": 512, "30m": 1024, "60m": 1024}.get(size, 2048)
+def _sequence(shape: ModelConfig) -> int:
+    """Tokens of context to train with: short ones are cheaper, and small models use little more."""
+    width = shape.width
+    wanted = 256 if width <= 256 else 512 if width <= 384 else 1024 if width <= 640 else 2048
+    return min(wanted, shape.context)
 
 
-def _batch_tokens(size: str) -> int:
+def _batch_tokens(shape: ModelConfig) -> int:
     """Tokens a step, smaller for smaller models, whose runs are short and want many steps."""
-    return {"1m": 2048, "2m": 2048, "5m": 4096, "10m": 8192, "30m": 16_384, "60m": 32_768}.get(size, 131_072)
+    for width, tokens in ((192, 2048), (256, 4096), (384, 8192), (512, 16_384), (640, 32_768)):
+        if shape.width <= width:
+            return tokens
+    return 131_072

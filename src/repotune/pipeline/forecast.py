@@ -21,7 +21,7 @@ from repotune.corpus.languages import language_named, likely_language, wanted_la
 from repotune.corpus.profiles import MAX_BYTES
 from repotune.corpus.rows import Listed
 from repotune.corpus.sources import is_url, open_sources
-from repotune.pipeline.derive import Choice, choose, describe, read_plan, vocabulary_size
+from repotune.pipeline.derive import Choice, choose, describe, read_plan, shape_of_base, vocabulary_size
 from repotune.pipeline.project import Project
 from repotune.pipeline.steps import build_steps
 
@@ -125,8 +125,11 @@ def _decided(workspace: Path) -> Choice | None:
 
 def _estimated(project: Project, total: int, machine: Hardware) -> Choice:
     kept = round(total * _KEPT_SHARE)
-    vocabulary = project.config.tokenizer.size or vocabulary_size(kept)
     tokens = max(1, round(kept / _BYTES_PER_TOKEN))
+    if project.base is not None:
+        base = shape_of_base(project.base)
+        return choose(project.config, base.vocabulary, tokens, tokens, machine, base)
+    vocabulary = project.config.tokenizer.size or vocabulary_size(kept)
     return choose(project.config, vocabulary, tokens, tokens, machine)
 
 

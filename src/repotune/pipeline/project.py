@@ -29,6 +29,15 @@ class Project:
         return self.path.absolute().with_name(OPT_OUT_NAME)
 
     @property
+    def base(self) -> str | None:
+        """The model to go on from: a folder, made absolute, or a name on the hub."""
+        source = self.config.model.base
+        if source is None:
+            return None
+        folder = self.path.absolute().parent / Path(source).expanduser()
+        return str(folder) if folder.is_dir() else source
+
+    @property
     def seed(self) -> int:
         return self.config.project.seed
 

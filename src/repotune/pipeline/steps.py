@@ -1,10 +1,14 @@
-"""The nine steps from repositories to report, in order. A room is imported only when its step runs."""
+"""The steps from repositories to report, in order: nine, and one before the tokenizer where a base is gone on from.
+
+A room is imported only when its step runs.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from repotune.core.errors import UserError
@@ -17,6 +21,7 @@ def build_steps(project: Project, master: str = "") -> list[Step]:
     """The flow of `project`. With `master` its corpus is computed on the Spark cluster there, to the same bytes."""
     return [
         _corpus(project, master),
+        *_base(project),
         _tokenizer(project),
         _tokens(),
         _plan(project),
@@ -69,8 +74,25 @@ def _corpus(project: Project, master: str) -> Step:
     )
 
 
+def _base(project: Project) -> list[Step]:
+    if (source := project.base) is None:
+        return []
+
+    def run(work: Work) -> None:
+        from repotune.train.base import build_base
+
+        build_base(work, source)
+
+    return [Step("base", "Base: fetch the model to go on from", run, settings=_state_of_base(source))]
+
+
 def _tokenizer(project: Project) -> Step:
     settings = project.config.tokenizer
+
+    def adopt(work: Work) -> None:
+        from repotune.tokenizer.adoption import adopt_tokenizer
+
+        adopt_tokenizer(work, work.inputs["base"])
 
     def run(work: Work) -> None:
         from repotune.pipeline.derive import vocabulary_size
@@ -81,9 +103,9 @@ def _tokenizer(project: Project) -> Step:
 
     return Step(
         name="tokenizer",
-        title="Tokenizer: learn the vocabulary",
-        run=run,
-        inputs=("corpus",),
+        title="Tokenizer: take over the base's vocabulary" if project.base else "Tokenizer: learn the vocabulary",
+        run=adopt if project.base else run,
+        inputs=("corpus", *_base_of(project)),
         settings=_plain(settings),
     )
 
@@ -109,7 +131,7 @@ def _plan(project: Project) -> Step:
         name="plan",
         title="Plan: choose size and length by what this machine can do",
         run=run,
-        inputs=("tokenizer", "tokens"),
+        inputs=("tokenizer", "tokens", *_base_of(project)),
         settings=_training_settings(project),
         volatile=frozenset({"measured.json"}),
     )
@@ -126,7 +148,7 @@ def _run(project: Project) -> Step:
         name="run",
         title="Run: train the model",
         run=run,
-        inputs=("tokenizer", "tokens", "plan"),
+        inputs=("tokenizer", "tokens", "plan", *_base_of(project)),
         settings=_training_settings(project),
         volatile=frozenset({"metrics.jsonl", "logbook.md"}),
         resumable=True,
@@ -145,7 +167,7 @@ def _results(project: Project) -> Step:
         name="results",
         title="Results: measure it on held-out files",
         run=run,
-        inputs=("corpus", "tokenizer", "tokens", "run"),
+        inputs=("corpus", "tokenizer", "tokens", "run", *_base_of(project)),
         settings=_plain(settings),
     )
 
@@ -197,6 +219,20 @@ def _report(project: Project) -> Step:
         inputs=("corpus", "tokenizer", "tokens", "plan", "run", "results", "release", "trial"),
         settings={"name": project.name},
     )
+
+
+def _base_of(project: Project) -> tuple[str, ...]:
+    """The base, for steps that depend on it where there is one."""
+    return ("base",) if project.base else ()
+
+
+def _state_of_base(source: str) -> dict[str, Any]:
+    """What tells whether `source` is still the same: its files' sizes and times, or its name on the hub."""
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        return {"hub": source}
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
 
 
 def _training_settings(project: Project) -> Mapping[str, Any]:

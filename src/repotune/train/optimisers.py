@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from repotune.model.network import Network
-
-OptimiserName = Literal["muon", "adamw", "lionw"]
+from repotune.train.plan import OptimiserName
 
 # A longer memory than GPT-3's 0.95 serves the embeddings of rare tokens: 1.946 against 1.957 bits per byte after 250k
 # tokens of 1M parameters, and the same sign in a second pair of runs.

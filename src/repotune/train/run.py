@@ -16,9 +16,11 @@ import torch
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.core.hardware import available_cores
+from repotune.model.adapters import load_adapter_state
 from repotune.model.network import Network
 from repotune.model.weights import save_model
 from repotune.tokenizer.encoding import Codec, load_codec
+from repotune.train.base import adapt, network_of_base
 from repotune.train.batches import Position
 from repotune.train.compilation import compilation_pays
 from repotune.train.interruption import noticing_signals
@@ -39,7 +41,7 @@ def build_run(work: Work, plan: TrainPlan) -> None:
     the inputs do not fit the plan, and where the loss goes wrong again and again; the last checkpoint is then kept.
     """
     codec = load_codec(work.inputs["tokenizer"])
-    _check(plan, codec)
+    _check(plan, codec, "base" in work.inputs)
     logbook = Logbook(work.folder / "logbook.md")
     with _threads(plan.threads or available_cores()), noticing_signals() as stop:
         training = _resume(work, plan, logbook) or _begin(work, plan, logbook)
@@ -48,21 +50,30 @@ def build_run(work: Work, plan: TrainPlan) -> None:
 
 
 def _begin(work: Work, plan: TrainPlan, logbook: Logbook) -> Training:
-    """A fresh network, kept as initial/ for comparison."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
-        network = Network(plan.model, plan.dropout)
+    """A fresh network or the base, kept as initial/ for comparison."""
+    network = _first_network(work, plan)
     save_model(work.folder / "initial", network, work.inputs["tokenizer"])
+    adapt(network, plan.adapter, plan.seed)
     compiled, reason = compilation_pays(plan, plan.threads or available_cores())
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    of_all = "" if trained == plan.model.parameters() else f" of {plan.model.parameters():,}"
     about = (
-        f"{plan.model.parameters():,} parameters, {plan.steps:,} steps of {_step_tokens(plan)} tokens by "
+        f"{trained:,}{of_all} parameters, {plan.steps:,} steps of {_step_tokens(plan)} tokens by "
         f"{plan.optimiser} at {plan.learning_rate:.2g}, on {plan.device}"
     )
     work.console.say(f"  {about}; {reason}")
-    logbook.note(f"Begun: {about}; {reason}.")
+    logbook.note(f"{'Begun from the base' if 'base' in work.inputs else 'Begun'}: {about}; {reason}.")
     network.to(plan.device)
     optimisers = build_optimisers(network, plan.optimiser, plan.decay)
     return Training(network, optimisers, Progress(0, None, compiled))
+
+
+def _first_network(work: Work, plan: TrainPlan) -> Network:
+    if "base" in work.inputs:
+        return network_of_base(work.inputs["base"], plan.model, plan.dropout)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        return Network(plan.model, plan.dropout)
 
 
 def _resume(work: Work, plan: TrainPlan, logbook: Logbook) -> Training | None:
@@ -75,14 +86,20 @@ def _resume(work: Work, plan: TrainPlan, logbook: Logbook) -> Training | None:
     folder = resumable_checkpoint(work.folder, warn)
     if folder is None:
         return None
-    stored, states, progress = read_checkpoint(folder)
+    checkpoint = read_checkpoint(folder)
     # Copied out of the mapped file, so that numbers lie in memory as in an uninterrupted run.
     network = Network(plan.model, plan.dropout)
-    network.load_state_dict(stored.state_dict())
+    if plan.adapter is not None:
+        network = _first_network(work, plan)
+        adapt(network, plan.adapter, plan.seed)
+        load_adapter_state(network, checkpoint.adapters)
+    else:
+        network.load_state_dict(checkpoint.network().state_dict())
     network.to(plan.device)
     optimisers = build_optimisers(network, plan.optimiser, plan.decay)
-    for optimiser, state in zip(optimisers, states, strict=True):
+    for optimiser, state in zip(optimisers, checkpoint.optimisers, strict=True):
         optimiser.load_state_dict(state)
+    progress = checkpoint.progress
     work.console.say(f"  goes on from step {progress.step:,} of {plan.steps:,}")
     logbook.note(f"Resumed from step {progress.step:,}.")
     return Training(network, optimisers, progress)
@@ -110,12 +127,14 @@ def _step_tokens(plan: TrainPlan) -> str:
     return " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
 
 
-def _check(plan: TrainPlan, codec: Codec) -> None:
+def _check(plan: TrainPlan, codec: Codec, continued: bool) -> None:
     if plan.model.vocabulary != codec.size:
         raise UserError(
             f"The plan's model has a vocabulary of {plan.model.vocabulary:,}, the tokenizer one of {codec.size:,}.",
             "make the plan again: repotune run --discard plan",
         )
+    if plan.adapter is not None and not continued:
+        raise UserError("An adapter needs a base to stand in.", 'name one: model.base = "FOLDER"')
     if plan.device == "cuda" and not torch.cuda.is_available():
         raise UserError("The plan trains on cuda, but torch finds no GPU.", 'set train.device to "cpu"')
 

@@ -1,7 +1,7 @@
 """Checkpoints: everything a run needs to go on exactly, in a folder that is whole or not there.
 
     checkpoints/00000400/            config.json, model.safetensors and the tokenizer: transformers loads it as it is
-    checkpoints/00000400/state/      optimisers.pt; state.json: progress and score; checksums.json of all the rest
+    checkpoints/00000400/state/      optimisers.pt, adapters.safetensors; state.json: progress and score; checksums.json
 
 A checkpoint is written beside its place, forced to the disk and renamed, so a kill leaves the one before. It stands
 between two steps, so no gradient is under way, and there is no state of a random number generator in it: batches are a
@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 from torch.optim import Optimizer
 
 from repotune.core.artefact import file_digest, sync_folder, write_atomically
 from repotune.core.errors import UserError
+from repotune.model.adapters import adapter_state, merge_adapters
 from repotune.model.network import Network
 from repotune.model.weights import load_model, save_model
 from repotune.train.batches import Position
@@ -52,8 +55,10 @@ def write_checkpoint(
     unfinished, folder = checkpoints / _UNFINISHED, checkpoints / f"{progress.step:08d}"
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / "state").mkdir(parents=True)
-    save_model(unfinished, network, codec_folder)
+    adapters = adapter_state(network)
+    save_model(unfinished, merge_adapters(network) if adapters else network, codec_folder)
     torch.save([optimiser.state_dict() for optimiser in optimisers], unfinished / "state" / "optimisers.pt")
+    save_file({name: tensor.cpu() for name, tensor in adapters.items()}, unfinished / "state" / "adapters.safetensors")
     write_atomically(unfinished / "state" / "state.json", json.dumps(asdict(progress), indent=2) + "\n")
     files = sorted(path for path in unfinished.rglob("*") if path.is_file())
     checksums = {path.relative_to(unfinished).as_posix(): file_digest(path) for path in files}
@@ -69,13 +74,28 @@ def write_checkpoint(
     return folder
 
 
-def read_checkpoint(folder: Path) -> tuple[Network, list[dict[str, Any]], Progress]:
-    """The network, the states of its optimisers, and how far it had come."""
-    data = json.loads((folder / "state" / "state.json").read_text(encoding="utf-8"))
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run goes on from, read from `folder`: states of the optimisers, and the adapters where it trains some."""
+
+    folder: Path
+    optimisers: list[dict[str, Any]]
+    adapters: dict[str, Tensor]
+    progress: Progress
+
+    def network(self) -> Network:
+        """The network, with its adapters merged into it."""
+        return load_model(self.folder)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint in `folder`, which is whole."""
+    state = folder / "state"
+    data = json.loads((state / "state.json").read_text(encoding="utf-8"))
     position = Position(**data["position"]) if data["position"] else None
-    progress = Progress(**{**data, "position": position})
-    states = torch.load(folder / "state" / "optimisers.pt", weights_only=True, map_location="cpu")
-    return load_model(folder), states, progress
+    optimisers = torch.load(state / "optimisers.pt", weights_only=True, map_location="cpu")
+    adapters = load_file(state / "adapters.safetensors")
+    return Checkpoint(folder, optimisers, adapters, Progress(**{**data, "position": position}))
 
 
 def latest_checkpoint(run_folder: Path) -> Path:

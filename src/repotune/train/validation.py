@@ -101,7 +101,7 @@ class Validation:
 
 
 def _pieces(store: TokenStore, rendering: Rendering, wanted: int) -> list[tuple[str, str, list[int]]]:
-    """Paths, languages and ids, without header and end, of pieces drawn over all documents, about `wanted` tokens in all."""
+    """Paths, languages and bare ids of pieces drawn over all documents, about `wanted` tokens in all."""
     counts = np.array([rendering.pieces(size) for size in store.sizes.tolist()])
     lasts, result = np.cumsum(counts), []
     for number in np.random.default_rng(0).permutation(int(lasts[-1])).tolist():
