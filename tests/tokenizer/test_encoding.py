@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repotune.core.errors import UserError
-from repotune.tokenizer.encoding import Codec, cut_long_space, load_codec
+from repotune.tokenizer.encoders import cut_long_space
+from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.tokenizer.layout import SPECIAL_TOKENS
 
 CODE = st.text(alphabet=" \t\r\n=-_#*/.()'\"<|>abeE09é日🐍", max_size=60)
@@ -104,7 +105,7 @@ def repeat_id(content: dict[str, Any]) -> None:
 
 
 def normalise(content: dict[str, Any]) -> None:
-    content["normalizer"] = {"type": "NFC"}
+    content["normalizer"] = {"type": "NFKC"}
 
 
 def add_prefix_space(content: dict[str, Any]) -> None:

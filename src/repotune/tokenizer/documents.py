@@ -24,6 +24,19 @@ def count_documents(corpus: Path, split: str) -> int:
     return rows
 
 
+def text_size(corpus: Path, split: str) -> int:
+    """About how many bytes of text a split holds: what Parquet says of its column, repeated texts counted once."""
+    size = 0
+    for path in _files(corpus, split):
+        with _open(path) as file:
+            column = file.schema_arrow.get_field_index("text")
+            if column < 0:
+                raise _damaged(path, KeyError("text"))
+            groups = (file.metadata.row_group(group) for group in range(file.metadata.num_row_groups))
+            size += sum(int(group.column(column).total_uncompressed_size) for group in groups)
+    return size
+
+
 def read_columns(corpus: Path, split: str, *names: str) -> Iterator[tuple[list[Any], ...]]:
     """Batches of a split: one list a column of `names`. Raises UserError where the file is damaged."""
     for path in _files(corpus, split):

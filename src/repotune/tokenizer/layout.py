@@ -1,13 +1,15 @@
 """tokenizer.json in and out: byte-level BPE as Hugging Face `tokenizers`, transformers and llama.cpp read it.
 
-The seven special tokens come first, then the 256 bytes, then one token a merge, in the order of merging. So an id is
-also the merge's rank, and tiktoken, which merges the pair whose joined bytes have the lowest id, gives the same ids.
+In a vocabulary of ours the seven special tokens come first, then the 256 bytes, then one token a merge, in the order of
+merging. Here as in those of other makers a token's id is also its merges' rank, so tiktoken, which merges the pair
+whose joined bytes have the lowest id, gives the same ids.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +17,11 @@ from typing import Any
 
 from repotune.core.artefact import write_atomically
 from repotune.core.errors import UserError
+from repotune.tokenizer.patterns import GPT_2, PATTERNS, STARCODER
 
 TOKENIZER_NAME = "tokenizer.json"
+CONFIG_NAME = "tokenizer_config.json"
+ROLES = ("end", "fim_prefix", "fim_middle", "fim_suffix", "fim_pad", "repo_name", "file_sep")
 END, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX, FIM_PAD, REPO_NAME, FILE_SEP = SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<fim_prefix>",
@@ -26,23 +31,27 @@ END, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX, FIM_PAD, REPO_NAME, FILE_SEP = SPECIAL_
     "<repo_name>",
     "<file_sep>",
 )
-
-# Where text may be cut before merging: Llama 3's pattern, because every engine knows it, llama.cpp under GGUF_PRE.
-# Bytes per token at 8,192 entries, standard library / C++ headers: this 3.79 / 3.82; GPT-2 3.74 / 3.30; Qwen2 (single
-# digits) 3.73 / 3.67; GPT-4o (cuts camelCase) 3.78 / 3.76; whole snake_case names 3.81 / 4.05; line ends with the
-# indentation that follows 4.03 / 3.79, but llama.cpp can express neither of the last two.
-SPLIT_PATTERN = (
-    r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
-    r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-GGUF_PRE = "llama-bpe"
+# What other makers write for the same: Qwen2, Llama 3, Code Llama, CodeGemma.
+_ROLE_TEXTS = {
+    "end": (END, "<|end_of_text|>", "</s>", "<eos>"),
+    "fim_prefix": (FIM_PREFIX, "<|fim_prefix|>", "▁<PRE>"),
+    "fim_middle": (FIM_MIDDLE, "<|fim_middle|>", "▁<MID>"),
+    "fim_suffix": (FIM_SUFFIX, "<|fim_suffix|>", "▁<SUF>"),
+    "fim_pad": (FIM_PAD, "<|fim_pad|>"),
+    "repo_name": (REPO_NAME, "<|repo_name|>"),
+    "file_sep": (FILE_SEP, "<|file_sep|>", "<|file_separator|>"),
+}
+SPLIT_PATTERN = PATTERNS["llama-3"].regex
+GGUF_PRE = PATTERNS["llama-3"].gguf
+Merge = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What an encoder needs: the ids of byte strings, in order of merging, those of special texts, and the split."""
+    """What an encoder needs: the ids of byte strings and of special texts, the merges in their order, the split."""
 
     ranks: dict[bytes, int]
+    merges: list[Merge]
     special: dict[str, int]
     pattern: str
 
@@ -51,18 +60,43 @@ class Vocabulary:
         return len(self.ranks) + len(self.special)
 
 
-def vocabulary_of(tokens: list[bytes]) -> Vocabulary:
+def find_roles(special: Iterable[str]) -> dict[str, str]:
+    """The special text of each role in `ROLES` that has one among `special`, whoever made them."""
+    present = set(special)
+    found = {role: next((text for text in texts if text in present), None) for role, texts in _ROLE_TEXTS.items()}
+    return {role: text for role, text in found.items() if text is not None}
+
+
+def vocabulary_of(tokens: list[bytes], pattern: str = SPLIT_PATTERN) -> Vocabulary:
     """The vocabulary of `tokens`, the 256 bytes and the merges in their order, behind the special tokens."""
     first = len(SPECIAL_TOKENS)
+    ranks = {token: first + rank for rank, token in enumerate(tokens)}
     return Vocabulary(
-        ranks={token: first + rank for rank, token in enumerate(tokens)},
+        ranks=ranks,
+        merges=[_last_pair(token, ranks) for token in tokens if len(token) > 1],
         special={text: number for number, text in enumerate(SPECIAL_TOKENS)},
-        pattern=SPLIT_PATTERN,
+        pattern=pattern,
     )
 
 
 def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
     """Writes tokenizer.json and tokenizer_config.json into `folder`."""
+    roles = find_roles(vocabulary.special)
+    named = (roles["end"], roles["fim_pad"])
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": roles["end"],
+        "pad_token": roles["fim_pad"],
+        "additional_special_tokens": [text for text in vocabulary.special if text not in named],
+        "clean_up_tokenization_spaces": False,  # it would eat spaces before punctuation: code
+    }
+    content = json.dumps(tokenizer_json(vocabulary), ensure_ascii=False, indent=1)
+    write_atomically(folder / TOKENIZER_NAME, content + "\n")
+    write_atomically(folder / CONFIG_NAME, json.dumps(config, indent=2) + "\n")
+
+
+def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
+    """The content of tokenizer.json."""
     model = {
         "type": "BPE",
         "dropout": None,
@@ -73,9 +107,9 @@ def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
         "byte_fallback": False,
         "ignore_merges": True,  # a piece that is a token is that token: tiktoken's rule
         "vocab": vocabulary.special | {_spell(token): number for token, number in vocabulary.ranks.items()},
-        "merges": [[_spell(part) for part in _last_pair(token, vocabulary.ranks)] for token in _merged(vocabulary)],
+        "merges": [[_spell(left), _spell(right)] for left, right in vocabulary.merges],
     }
-    content = {
+    return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
@@ -83,22 +117,16 @@ def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
         "normalizer": None,
         "pre_tokenizer": _pre_tokenizer(vocabulary.pattern),
         "post_processor": None,
-        "decoder": _BYTE_LEVEL,
+        "decoder": _byte_level(use_regex=False),
         "model": model,
     }
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": END,
-        "pad_token": FIM_PAD,
-        "additional_special_tokens": [text for text in SPECIAL_TOKENS if text not in (END, FIM_PAD)],
-        "clean_up_tokenization_spaces": False,  # it would eat spaces before punctuation: code
-    }
-    write_atomically(folder / TOKENIZER_NAME, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
-    write_atomically(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
-    """The vocabulary in `folder`. Raises UserError where tokenizer.json is absent, broken or not in our layout."""
+    """The vocabulary in `folder`, ours or of another maker of byte-level BPE, whatever special tokens it has.
+
+    Raises UserError where tokenizer.json is absent, broken or of another kind.
+    """
     path = folder / TOKENIZER_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -110,16 +138,17 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UserError(
             f"{path} is not a tokenizer of repotune: {_reason(error)}.",
-            "byte-level BPE with repotune's special tokens is needed; repotune run builds one",
+            "byte-level BPE is needed, as Llama 3, Qwen2 and StarCoder2 have it; repotune run builds one",
         ) from error
 
 
-_BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+def _byte_level(use_regex: bool) -> dict[str, Any]:
+    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
 
 
 def _pre_tokenizer(pattern: str) -> dict[str, Any]:
     split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    return {"type": "Sequence", "pretokenizers": [split, _BYTE_LEVEL]}
+    return {"type": "Sequence", "pretokenizers": [split, _byte_level(use_regex=False)]}
 
 
 def _added_token(text: str, number: int) -> dict[str, Any]:
@@ -129,33 +158,64 @@ def _added_token(text: str, number: int) -> dict[str, Any]:
 
 def _parse(content: dict[str, Any]) -> Vocabulary:
     model = content["model"]
-    pattern = content["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"]
-    if model["type"] != "BPE" or content["pre_tokenizer"] != _pre_tokenizer(pattern) or content["normalizer"]:
+    # NFC, Qwen2's, is left out: it would change a file's bytes. What is in NFC already has the same ids.
+    if model["type"] != "BPE" or model.get("byte_fallback") or content["normalizer"] not in (None, {"type": "NFC"}):
         raise ValueError("it is not plain byte-level BPE")
     special = {str(token["content"]): int(token["id"]) for token in content["added_tokens"]}
-    if missing := [text for text in SPECIAL_TOKENS if text not in special]:
-        raise ValueError(f"it lacks {', '.join(missing)}")
     ranks = {_bytes_of(text): int(number) for text, number in model["vocab"].items() if text not in special}
-    vocabulary = Vocabulary(dict(sorted(ranks.items(), key=lambda item: item[1])), special, pattern)
-    _check_order(vocabulary, [_bytes_of(left) + _bytes_of(right) for left, right in model["merges"]])
+    vocabulary = Vocabulary(
+        ranks=dict(sorted(ranks.items(), key=lambda item: item[1])),
+        merges=[_parse_merge(merge) for merge in model["merges"]],
+        special=special,
+        pattern=_parse_pattern(content["pre_tokenizer"]),
+    )
+    _check_order(vocabulary)
     return vocabulary
 
 
-def _check_order(vocabulary: Vocabulary, merges: list[bytes]) -> None:
-    """The ids are 0 … size − 1, every byte has one, and the merges come in the order of their ids."""
-    if sorted([*vocabulary.ranks.values(), *vocabulary.special.values()]) != list(range(vocabulary.size)):
+def _parse_merge(merge: str | list[str]) -> Merge:
+    """A merge as tokenizers ≥ 0.20 writes it, a list, or as it used to, with a blank between."""
+    left, right = merge.split(" ") if isinstance(merge, str) else merge
+    return _bytes_of(left), _bytes_of(right)
+
+
+def _parse_pattern(pre_tokenizer: dict[str, Any]) -> str:
+    """The one pattern that cuts as `pre_tokenizer` does: one that it names, GPT-2's own, or StarCoder's."""
+    match pre_tokenizer:
+        case {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": str(regex)}, "behavior": "Isolated", "invert": False},
+                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+            ],
+        }:
+            return regex
+        case {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Digits", "individual_digits": True},
+                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+            ],
+        }:
+            return STARCODER
+        case {"type": "ByteLevel", "add_prefix_space": False} if pre_tokenizer.get("use_regex", True):
+            return GPT_2
+    raise ValueError("it cuts text in a way that is not known here")
+
+
+def _check_order(vocabulary: Vocabulary) -> None:
+    """The ids are 0 … size − 1, every byte has one, and the merges come in the order of the ids of what they make."""
+    ranks = vocabulary.ranks
+    if sorted([*ranks.values(), *vocabulary.special.values()]) != list(range(vocabulary.size)):
         raise ValueError("its ids have holes or come twice")
-    if any(bytes([byte]) not in vocabulary.ranks for byte in range(256)):
+    if any(bytes([byte]) not in ranks for byte in range(256)):
         raise ValueError("some bytes have no token")
-    if merges != _merged(vocabulary):
+    made = [ranks[left + right] for left, right in vocabulary.merges if left in ranks and right in ranks]
+    if len(made) != len(vocabulary.merges) or any(former > later for former, later in pairwise(made)):
         raise ValueError("its merges are not in the order of its ids")
 
 
-def _merged(vocabulary: Vocabulary) -> list[bytes]:
-    return [token for token in vocabulary.ranks if len(token) > 1]
-
-
-def _last_pair(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
+def _last_pair(token: bytes, ranks: Mapping[bytes, int]) -> Merge:
     """The two tokens whose merge made `token`: what is left when only merges before its own are allowed."""
     parts = [token[index : index + 1] for index in range(len(token))]
     while len(parts) > 2:
