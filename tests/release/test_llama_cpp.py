@@ -18,7 +18,10 @@ from repotune.infer.decoder import open_engine
 from repotune.infer.prompts import infilling_prompt
 from repotune.model.configuration import ModelConfig
 from repotune.release.gguf import write_gguf
+from repotune.tokenizer.bpe import train_bpe
 from repotune.tokenizer.encoding import Codec, load_codec
+from repotune.tokenizer.layout import SPECIAL_TOKENS, vocabulary_of, write_vocabulary
+from repotune.tokenizer.patterns import GPT_2, STARCODER
 
 COUNT = 24
 SHAPE = {"width": 64, "layers": 2, "heads": 4, "kv_heads": 2, "hidden": 128, "context": 512}
@@ -30,6 +33,12 @@ FAMILIES = {
     "mpt with 12 grouped heads": dict(
         SHAPE, norm="layer", position="alibi", activation="gelu", width=96, heads=12, kv_heads=4, hidden=384
     ),
+}
+OTHER_PATTERNS = {
+    "qwen2": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "gpt-2": GPT_2,
+    "starcoder": STARCODER,
 }
 AWKWARD = [
     "def f(x):\n    return 1234567\n",
@@ -162,6 +171,21 @@ def test_q8_0_runs_and_mostly_agrees(release: Path, codec: Codec) -> None:
 @pytest.mark.parametrize("text", AWKWARD)
 def test_llama_cpp_cuts_awkward_text_as_we_do(codec: Codec, llama_cpp: LlamaCpp, text: str) -> None:
     assert llama_cpp.tokenize(text) == codec.encode(text)
+
+
+@pytest.mark.parametrize("pattern", OTHER_PATTERNS)
+def test_llama_cpp_cuts_by_the_patterns_of_other_makers_as_we_do(
+    make_folder: Callable[[ModelConfig], Path], codec: Codec, pattern: str
+) -> None:
+    library = Path(sysconfig.get_paths()["stdlib"])
+    files = [path.read_text(encoding="utf-8")[:20_000] for path in sorted(library.glob("*.py"))[:20]]
+    folder = make_folder(ModelConfig(codec.size, **SHAPE))
+    tokens = train_bpe(iter(files), codec.size - len(SPECIAL_TOKENS), OTHER_PATTERNS[pattern])
+    write_vocabulary(folder, vocabulary_of(tokens, OTHER_PATTERNS[pattern]))
+    write_gguf(folder, folder / "model.gguf", "f32", pattern)
+    llama_cpp, own = LlamaCpp(folder / "model.gguf"), load_codec(folder)
+    for text in [*AWKWARD, *files[10:]]:
+        assert llama_cpp.tokenize(text) == own.encode(text), text[:100]
 
 
 def test_llama_cpp_cuts_source_files_as_we_do(codec: Codec, llama_cpp: LlamaCpp) -> None:

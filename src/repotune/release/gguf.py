@@ -25,7 +25,8 @@ from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
 from repotune.model.weights import load_model
 from repotune.tokenizer.encoding import load_codec
-from repotune.tokenizer.layout import GGUF_PRE, SPLIT_PATTERN, TOKENIZER_NAME, read_vocabulary
+from repotune.tokenizer.layout import TOKENIZER_NAME, read_vocabulary
+from repotune.tokenizer.patterns import known_pattern
 
 GgufType = Literal["f32", "q8_0"]
 
@@ -71,14 +72,14 @@ def write_gguf(source: Path, path: Path, kind: GgufType, name: str) -> None:
     for a model or a tokenizer that cannot be written so.
     """
     network = load_model(source)
-    _refuse(source, network.config)
+    pattern = _pattern(source, network.config)
     writer = gguf.GGUFWriter(path, network.config.family)  # llama.cpp has the same names
     writer.add_name(name)
     writer.add_file_type(_FILE_TYPES[kind])
     if kind == "q8_0":
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _add_shape(writer, network.config)
-    _add_tokenizer(writer, source)
+    _add_tokenizer(writer, source, pattern)
     for tensor in gguf_tensors(network):
         fits = tensor.values.ndim == 2 and tensor.values.shape[1] % Q8_0_BLOCK == 0
         tensor_type = _TENSOR_TYPES[kind if fits else "f32"]
@@ -127,9 +128,11 @@ def _llama_name(config: ModelConfig, ours: str) -> str:
     return f"blk.{layer}.{names[part]}.{kind}"
 
 
-def _refuse(source: Path, config: ModelConfig) -> None:
+def _pattern(source: Path, config: ModelConfig) -> str:
+    """llama.cpp's name for how the tokenizer cuts text. Raises UserError where it has none, or another size."""
     vocabulary = read_vocabulary(source)
-    if vocabulary.pattern != SPLIT_PATTERN:
+    pattern = known_pattern(vocabulary.pattern).gguf
+    if pattern is None:
         raise UserError(
             f"The tokenizer in {source} splits text by a pattern that llama.cpp has no name for.",
             "set release.gguf = [] in repotune.toml",
@@ -139,6 +142,7 @@ def _refuse(source: Path, config: ModelConfig) -> None:
             f"The tokenizer in {source} has {vocabulary.size} entries and the model {config.vocabulary}.",
             "a model and its tokenizer belong together: repotune run builds both",
         )
+    return pattern
 
 
 def _add_shape(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
@@ -161,7 +165,7 @@ def _add_shape(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
         writer.add_max_alibi_bias(8.0)
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, source: Path) -> None:
+def _add_tokenizer(writer: gguf.GGUFWriter, source: Path, pattern: str) -> None:
     """Byte-level BPE, "gpt2" to llama.cpp. No token is put before a text: our documents begin with `<file_sep>`."""
     codec = load_codec(source)
     model = json.loads((source / TOKENIZER_NAME).read_text(encoding="utf-8"))["model"]
@@ -169,7 +173,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, source: Path) -> None:
     control = codec.special
     kinds = [gguf.TokenType.CONTROL if number in control else gguf.TokenType.NORMAL for number in range(len(tokens))]
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(GGUF_PRE)
+    writer.add_tokenizer_pre(pattern)
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
