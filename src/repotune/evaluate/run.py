@@ -1,4 +1,4 @@
-"""The results step: how good the model is on held-out files, beside an n-gram and beside itself untrained.
+"""The results step: how good the model is on held-out files, beside an n-gram and beside what its training began from.
 
 `results.json` (a score is {"value", "low", "high"}, a 95 % interval clustered by file):
 
@@ -10,7 +10,8 @@
                  model − opponent
     data, contestants, seed, environment: on what, by what and where it was measured
 
-Models are `model`, `untrained` and `ngram`. `samples.jsonl` holds every item with every answer.
+Models are `model`, `ngram`, and `base` where one was gone on from, else `untrained`. `samples.jsonl` holds every item
+with every answer.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from repotune.evaluate.verdict import verdict
 from repotune.infer.decoder import open_engine
 from repotune.model.weights import load_model, read_config
 from repotune.tokenizer.encoding import Codec, load_codec
-from repotune.train.state import latest_checkpoint
+from repotune.train.state import best_checkpoint
 
 # The untrained network rambles to the last token of every hole and is never near: a few holes show as much.
 UNTRAINED_ITEMS = 20
@@ -54,7 +55,7 @@ class _Contest:
 
     held_out: list[HeldOut]
     codec: Codec
-    checkpoints: dict[str, Path]  # of `model` and `untrained`
+    checkpoints: dict[str, Path]  # of `model` and `base` or `untrained`
     context: int
     ngram: NgramModel
 
@@ -94,7 +95,8 @@ def _prepare(work: Work) -> _Contest:
     if not held_out:
         raise UserError("No file is held out to measure on.", "raise corpus.test_share, or add repositories")
     codec = load_codec(work.inputs["tokenizer"])
-    checkpoints = {"model": latest_checkpoint(work.inputs["run"]), "untrained": work.inputs["run"] / "initial"}
+    run, start = work.inputs["run"], "base" if "base" in work.inputs else "untrained"
+    checkpoints = {"model": best_checkpoint(run), start: run / "initial"}
     context = read_config(checkpoints["model"]).context
     with work.console.progress("n-gram", 1, "index") as progress:
         ngram = train_ngram(work.inputs["tokens"], codec, context)
@@ -110,7 +112,7 @@ def _read_all(work: Work, contest: _Contest, most_bytes: int) -> list[Read]:
     total = sum(passage.stop - passage.start for passage in passages)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bits: dict[str, list[float]] = {}
-    with work.console.progress("likelihood", total * len(summary.CONTESTANTS), "tokens") as progress:
+    with work.console.progress("likelihood", total * (len(contest.checkpoints) + 1), "tokens") as progress:
         for name, folder in contest.checkpoints.items():
             found = network_bits(load_model(folder).to(device), passages, headers, progress)
             bits[name] = [float(one.sum()) for one in found]
@@ -125,19 +127,17 @@ def _read_all(work: Work, contest: _Contest, most_bytes: int) -> list[Read]:
 
 
 def _fill_all(work: Work, contest: _Contest, items: Sequence[Item]) -> list[Filled]:
-    """Every item with the answers of the model, the n-gram and, for the first of each kind, the untrained network."""
+    """Every item with the answers of all; of an untrained network only for the first of each kind."""
     engines = {name: open_engine(folder, weights=WEIGHTS) for name, folder in contest.checkpoints.items()}
     ngram = NgramCompleter(contest.ngram, contest.codec, contest.context)
     filled = []
     seen = dict.fromkeys(KINDS, 0)
     with work.console.progress("infilling", len(items), "items") as progress:
         for item in items:
-            answers = {
-                "model": complete_by_engine(engines["model"], contest.codec, item),
-                "ngram": ngram.complete(item),
-            }
-            if seen[item.kind] < UNTRAINED_ITEMS:
-                answers["untrained"] = complete_by_engine(engines["untrained"], contest.codec, item)
+            answers = {"ngram": ngram.complete(item)}
+            for name, engine in engines.items():
+                if name != "untrained" or seen[item.kind] < UNTRAINED_ITEMS:
+                    answers[name] = complete_by_engine(engine, contest.codec, item)
             seen[item.kind] += 1
             filled.append(Filled(item, answers))
             progress.advance(note=item.kind)
@@ -152,8 +152,10 @@ def _circumstances(work: Work, contest: _Contest, items: Sequence[Item]) -> dict
             "items_sha256": digest([(item.kind, item.file.name, item.prefix, item.expected) for item in items]),
         },
         "contestants": {
-            "model": {"checkpoint": contest.checkpoints["model"].name, "weights": WEIGHTS, "prompt": "suffix first"},
-            "untrained": {"checkpoint": "initial", "weights": WEIGHTS, "prompt": "suffix first"},
+            **{
+                name: {"checkpoint": folder.name, "weights": WEIGHTS, "prompt": "suffix first"}
+                for name, folder in contest.checkpoints.items()
+            },
             "ngram": {"tokens": contest.ngram.tokens, "prompt": "prefix"},
             "decoding": "greedy",
             "most_tokens": dict(MOST_TOKENS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from repotune.evaluate.scores import (
 )
 from repotune.evaluate.tasks import KINDS, HeldOut, Item
 
-OPPONENTS = ("ngram", "untrained")
-CONTESTANTS = ("model", *OPPONENTS)
+OPPONENTS = ("ngram", "base", "untrained")
+"""Whom the model is compared to: what a run began from is the base, where it had one, or the untrained network."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,13 @@ def likelihood_scores(reads: Sequence[Read]) -> dict[str, Any]:
             "bytes": sum(read.bytes for read in reads),
             "files": len(reads),
         }
-        for name in CONTESTANTS
+        for name in _contestants(reads[0].bits)
     }
 
 
-def infilling_scores(filled: Sequence[Filled], contestants: Sequence[str] = CONTESTANTS) -> dict[str, Any]:
+def infilling_scores(filled: Sequence[Filled], names: Sequence[str] | None = None) -> dict[str, Any]:
     """{kind: {contestant: {"items", "exact_match", "edit_similarity"}}}; kinds without items are left out."""
+    contestants = names or _contestants({name for one in filled for name in one.answers})
     return {
         kind: {name: _scores_of(_asked(filled, kind, name), name) for name in contestants}
         for kind in KINDS
@@ -87,14 +88,14 @@ def language_scores(filled: Sequence[Filled]) -> dict[str, Any]:
     """The same by language, for the model and the n-gram."""
     languages = sorted({one.item.file.language for one in filled})
     return {
-        language: infilling_scores([one for one in filled if one.item.file.language == language], CONTESTANTS[:2])
+        language: infilling_scores([one for one in filled if one.item.file.language == language], ("model", "ngram"))
         for language in languages
     }
 
 
 def differences(reads: Sequence[Read], filled: Sequence[Filled]) -> dict[str, dict[str, dict[str, Score]]]:
     """{opponent: {"likelihood": {"bits_per_byte"}, kind: {"exact_match", "edit_similarity"}}}, model − opponent."""
-    return {opponent: _differences_to(opponent, reads, filled) for opponent in OPPONENTS}
+    return {name: _differences_to(name, reads, filled) for name in OPPONENTS if name in reads[0].bits}
 
 
 def _differences_to(opponent: str, reads: Sequence[Read], filled: Sequence[Filled]) -> dict[str, dict[str, Score]]:
@@ -113,6 +114,10 @@ def _differences_to(opponent: str, reads: Sequence[Read], filled: Sequence[Fille
                 ),
             }
     return found
+
+
+def _contestants(present: Collection[str]) -> list[str]:
+    return [name for name in ("model", *OPPONENTS) if name in present]
 
 
 def _asked(filled: Sequence[Filled], kind: str, contestant: str) -> list[Filled]:

@@ -1,4 +1,4 @@
-"""One honest sentence: is the model better than the n-gram and than itself untrained, or can nobody tell?
+"""One honest sentence: is the model better than the n-gram and than what it began from, or can nobody tell?
 
 Built from the paired intervals alone. Likelihood is judged by bits per byte, lines by exact matches, blocks by edit
 similarity (whole blocks are too rarely exact to tell contestants apart).
@@ -15,7 +15,7 @@ _MEASURES = (
     ("line", "exact_match", "in exact rests of a line"),
     ("block", "edit_similarity", "in the edit similarity of blocks"),
 )
-_OPPONENTS = {"ngram": "the n-gram", "untrained": "the untrained model"}
+_OPPONENTS = {"ngram": "the n-gram", "base": "its base", "untrained": "the untrained model"}
 _WORDS = {1: "better than", 0: "not distinguishable from", -1: "worse than"}
 
 

@@ -27,7 +27,7 @@ from repotune.release.gguf import gguf_path, write_gguf
 from repotune.release.verify import Loss, check_folder, check_gguf, held_out_passages, measure_loss
 from repotune.tokenizer import layout
 from repotune.tokenizer.encoding import load_codec
-from repotune.train.state import latest_checkpoint
+from repotune.train.state import best_checkpoint
 
 FACTS_NAME = "release.json"
 _COPIED = (CONFIG_NAME, WEIGHTS_NAME, *TOKENIZER_NAMES)
@@ -36,7 +36,7 @@ _COPIED = (CONFIG_NAME, WEIGHTS_NAME, *TOKENIZER_NAMES)
 def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
     """Writes the Hugging Face folder, GGUF files, release.json and README.md from inputs run, results, tokens and
     corpus. Raises UserError where an input is missing or damaged, or where the model cannot be written as asked."""
-    checkpoint = latest_checkpoint(work.inputs["run"])
+    checkpoint = best_checkpoint(work.inputs["run"])
     summary = _read_json(work.inputs["corpus"] / "summary.json")
     results = _read_json(work.inputs["results"] / "results.json")
     for file in _COPIED:

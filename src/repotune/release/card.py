@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from repotune.core.console import size
 
 _KINDS = {"line": "rest of a line", "block": "block"}
-_MODELS = {"model": "this model", "untrained": "untrained", "ngram": "n-gram"}
+_MODELS = {"model": "this model", "base": "its base", "untrained": "untrained", "ngram": "n-gram"}
 
 
 def render_card(facts: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from repotune.report.inputs import Json
 from repotune.report.numbers import interval, percent, plain
 from repotune.report.plots import axis, nice_scale, strip
 
-CONTESTANTS = {"model": "Model", "ngram": "n-gram", "untrained": "Untrained"}
+CONTESTANTS = {"model": "Model", "ngram": "n-gram", "base": "Base", "untrained": "Untrained"}
 _KINDS = {"line": "Rest of a line", "block": "Block of lines"}
 _MEASURES = {"exact_match": "exact", "edit_similarity": "edit similarity"}
 
@@ -17,7 +17,7 @@ Write = Callable[[float], str]
 
 
 def scores_section(results: Json) -> Section:
-    """Likelihood and infilling of held-out files with 95 % intervals, beside the n-gram and the untrained network."""
+    """Likelihood and infilling of held-out files with 95 % intervals, beside the n-gram and what it began from."""
     text = (
         "All contestants get the same tokenizer and the same held-out files; the network also sees what follows a "
         "hole. The n-gram counts every sequence of the training tokens and of the file so far. Answers are greedy; a "
