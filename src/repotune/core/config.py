@@ -70,11 +70,24 @@ class ImportanceSettings(Section):
 Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
 class MixtureSettings(Section):
-    """How often an epoch sees a language's and a repository's files; 1 where nothing is said."""
+    """How often an epoch sees a language's and a repository's files, 1 where nothing is said; or which share of it a
+    repository makes up."""
 
     languages: dict[str, Weight] = {}
     repositories: dict[str, Weight] = {}
+    shares: dict[str, Share] = {}
+
+    @model_validator(mode="after")
+    def _room_for_others(self) -> MixtureSettings:
+        if sum(self.shares.values()) >= 1:
+            raise ValueError("the shares leave nothing for the other repositories")
+        if both := sorted(set(self.shares) & set(self.repositories)):
+            raise ValueError(f"{both[0]} has a weight and a share; keep one")
+        return self
 
 
 class OptOutSettings(Section):

@@ -44,12 +44,12 @@ class Mix:
 
 
 def check_names(settings: MixtureSettings, repositories: Collection[str]) -> None:
-    """Raises UserError for a weight of a language that is unknown, or of a repository that is not one of these."""
+    """Raises UserError for a language that is unknown, and for a repository that is not one of these."""
     wanted_languages(tuple(settings.languages) or None)
-    for name in settings.repositories:
+    for name in (*settings.repositories, *settings.shares):
         if name not in repositories:
             raise UserError(
-                f"corpus.mixture.repositories weighs {name}, which is not one of the repositories.",
+                f"corpus.mixture names {name}, which is not one of the repositories.",
                 f"their names are: {', '.join(sorted(repositories))}",
             )
 

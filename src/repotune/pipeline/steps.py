@@ -23,7 +23,7 @@ def build_steps(project: Project, master: str = "") -> list[Step]:
         _corpus(project, master),
         *_base(project),
         _tokenizer(project),
-        _tokens(),
+        _tokens(project),
         _plan(project),
         _run(project),
         _results(project),
@@ -110,13 +110,21 @@ def _tokenizer(project: Project) -> Step:
     )
 
 
-def _tokens() -> Step:
+def _tokens(project: Project) -> Step:
+    shares = project.config.corpus.mixture.shares
+
     def run(work: Work) -> None:
         from repotune.tokenizer.packing import build_tokens
 
-        build_tokens(work)
+        build_tokens(work, shares)
 
-    return Step(name="tokens", title="Tokens: encode the corpus", run=run, inputs=("corpus", "tokenizer"))
+    return Step(
+        name="tokens",
+        title="Tokens: encode the corpus",
+        run=run,
+        inputs=("corpus", "tokenizer"),
+        settings={"shares": dict(shares)},
+    )
 
 
 def _plan(project: Project) -> Step:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 Mixture = dict[str, dict[str, dict[str, int]]]
 
@@ -50,3 +50,20 @@ def describe_mixture(mixture: Mixture) -> list[str]:
         further = f" and {len(ordered) - 6} more" if len(ordered) > 6 else ""
         lines.append(f"{group}: {', '.join(shares)}{further}")
     return lines
+
+
+def share_factors(
+    documents: Iterable[tuple[Sequence[str], Sequence[float], Sequence[int]]], shares: Mapping[str, float]
+) -> dict[str, float]:
+    """What the weights of each of `shares`' repositories are multiplied by, so that it makes up that share of an epoch.
+
+    `documents` come in batches: repositories, weights and bytes. A repository without text has no factor.
+    """
+    amounts: dict[str, float] = defaultdict(float)
+    for repositories, weights, sizes in documents:
+        for repository, weight, size in zip(repositories, weights, sizes, strict=True):
+            amounts[repository] += weight * size
+    held = {name: share for name, share in shares.items() if amounts[name]}
+    others = sum(amount for name, amount in amounts.items() if name not in held)
+    whole = others / (1 - sum(held.values()))
+    return {name: share * whole / amounts[name] for name, share in held.items()}

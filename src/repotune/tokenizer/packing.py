@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -28,18 +29,23 @@ from repotune.tokenizer import shards
 from repotune.tokenizer.documents import count_documents, read_columns
 from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.tokenizer.layout import TOKENIZER_NAME
-from repotune.tokenizer.mixture import Mixture, MixtureCount, describe_mixture
+from repotune.tokenizer.mixture import Mixture, MixtureCount, describe_mixture, share_factors
 
 Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 INDEX_NAME = "index.json"
 
 
-def build_tokens(work: Work) -> None:
-    """Encodes every document of the corpus, alone. Writes the token files and index.json."""
+def build_tokens(work: Work, shares: Mapping[str, float] | None = None) -> None:
+    """Encodes every document of the corpus, alone. Writes the token files and index.json.
+
+    `shares` names repositories that are to make up a share of each epoch's text, such as the old data of a model that
+    is gone on from: their weights are multiplied so that they do.
+    """
     tokenizer = work.inputs["tokenizer"]
     codec = load_codec(tokenizer)
     dtype = dtype_for(codec.size)
-    entries, mixtures = zip(*(_write_split(work, codec, split, dtype) for split in SPLITS), strict=True)
+    factors = {} if not shares else share_factors(_amounts(work.inputs["corpus"]), shares)
+    entries, mixtures = zip(*(_write_split(work, codec, split, dtype, factors) for split in SPLITS), strict=True)
     splits = dict(zip(SPLITS, entries, strict=True))
     mixture = mixtures[SPLITS.index("train")]
     write_index(work.folder, dtype, file_digest(tokenizer / TOKENIZER_NAME), splits, mixture)
@@ -146,8 +152,15 @@ def damaged(path: Path) -> UserError:
     return UserError(f"{path} is absent, damaged or cut short.", f"remove {path.parent} and repeat: repotune run")
 
 
-def _write_split(work: Work, codec: Codec, split: str, dtype: np.dtype[Any]) -> tuple[dict[str, Any], Mixture]:
-    """Writes the ids of a split. Returns its part of the index, and what an epoch of it is made of."""
+def _amounts(corpus: Path) -> Iterator[tuple[list[str], list[float], list[int]]]:
+    return read_columns(corpus, "train", "repository", "weight", "size")
+
+
+def _write_split(
+    work: Work, codec: Codec, split: str, dtype: np.dtype[Any], factors: Mapping[str, float]
+) -> tuple[dict[str, Any], Mixture]:
+    """Writes the ids of a split. Returns its part of the index, and what an epoch of it is made of. `factors` multiply
+    the weights of repositories in training."""
     corpus, threads = work.inputs["corpus"], os.cpu_count() or 1
     mixture = MixtureCount("languages", "repositories")
     columns = ("text", "weight", "path", "language", "repository")
@@ -157,6 +170,9 @@ def _write_split(work: Work, codec: Codec, split: str, dtype: np.dtype[Any]) -> 
     ):
         for texts, weights, paths, languages, repositories in read_columns(corpus, split, *columns):
             documents = codec.encode_many(texts, threads)
+            if factors and split == "train":
+                pairs = zip(weights, repositories, strict=True)
+                weights = [weight * factors.get(repository, 1.0) for weight, repository in pairs]
             writer.add(documents, weights, paths, languages)
             mixture.add([len(ids) for ids in documents], weights, languages, repositories)
             progress.advance(len(texts))
