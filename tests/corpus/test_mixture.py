@@ -30,7 +30,7 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do() -> None:
     check_names(MixtureSettings(languages={"Python": 2.0}, repositories={"api": 2.0}), {"api", "web"})
     with pytest.raises(UserError, match="Pythn"):
         check_names(MixtureSettings(languages={"Pythn": 2.0}), {"api"})
-    with pytest.raises(UserError, match="weighs ap") as raised:
+    with pytest.raises(UserError, match="names ap") as raised:
         check_names(MixtureSettings(repositories={"ap": 2.0}), {"web", "api"})
     assert raised.value.hint == "their names are: api, web"
 

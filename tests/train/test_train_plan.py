@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from repotune.core.errors import UserError
-from repotune.model.configuration import ModelConfig
+from repotune.model.configuration import LoRA, ModelConfig
 from repotune.train.plan import Stage, TrainPlan
 
 
@@ -18,6 +18,8 @@ def test_a_plan_survives_json_with_every_number_decided(small_model: ModelConfig
     data = json.loads(json.dumps(asdict(plan)))
     assert None not in {key: value for key, value in data.items() if key not in ("threads", "adapter")}.values()
     assert TrainPlan.from_json(data) == plan
+    adapted = replace(plan, adapter=LoRA(rank=4))
+    assert TrainPlan.from_json(json.loads(json.dumps(asdict(adapted)))) == adapted
 
 
 def test_a_batch_is_whole_rows_and_passes_divide_it(small_model: ModelConfig) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 Mixture = dict[str, dict[str, dict[str, int]]]
 
@@ -52,9 +53,7 @@ def describe_mixture(mixture: Mixture) -> list[str]:
     return lines
 
 
-def share_factors(
-    documents: Iterable[tuple[Sequence[str], Sequence[float], Sequence[int]]], shares: Mapping[str, float]
-) -> dict[str, float]:
+def share_factors(documents: Iterable[tuple[list[Any], ...]], shares: Mapping[str, float]) -> dict[str, float]:
     """What the weights of each of `shares`' repositories are multiplied by, so that it makes up that share of an epoch.
 
     `documents` come in batches: repositories, weights and bytes. A repository without text has no factor.

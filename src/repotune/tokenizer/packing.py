@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -44,7 +44,8 @@ def build_tokens(work: Work, shares: Mapping[str, float] | None = None) -> None:
     tokenizer = work.inputs["tokenizer"]
     codec = load_codec(tokenizer)
     dtype = dtype_for(codec.size)
-    factors = {} if not shares else share_factors(_amounts(work.inputs["corpus"]), shares)
+    columns = read_columns(work.inputs["corpus"], "train", "repository", "weight", "size")
+    factors = share_factors(columns, shares) if shares else {}
     entries, mixtures = zip(*(_write_split(work, codec, split, dtype, factors) for split in SPLITS), strict=True)
     splits = dict(zip(SPLITS, entries, strict=True))
     mixture = mixtures[SPLITS.index("train")]
@@ -150,10 +151,6 @@ def read_index(folder: Path) -> dict[str, Any]:
 def damaged(path: Path) -> UserError:
     """What is said of a file of tokens/ that is not what was written."""
     return UserError(f"{path} is absent, damaged or cut short.", f"remove {path.parent} and repeat: repotune run")
-
-
-def _amounts(corpus: Path) -> Iterator[tuple[list[str], list[float], list[int]]]:
-    return read_columns(corpus, "train", "repository", "weight", "size")
 
 
 def _write_split(

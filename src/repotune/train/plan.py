@@ -114,7 +114,8 @@ class TrainPlan:
     def from_json(cls, data: dict[str, Any]) -> TrainPlan:
         """The plan of which `data` is `dataclasses.asdict`, as JSON keeps it."""
         stages = tuple(Stage(**stage) for stage in data["stages"])
-        adapter = LoRA(**data["adapter"]) if data["adapter"] else None
+        lora = data["adapter"]
+        adapter = LoRA(lora["rank"], lora["alpha"], tuple(lora["targets"])) if lora else None
         return cls(**{**data, "model": ModelConfig(**data["model"]), "stages": stages, "adapter": adapter})
 
     def _decide(self) -> None:
