@@ -22,8 +22,7 @@ from repotune.core.console import Console
 from repotune.core.flow import Work
 from repotune.tokenizer.documents import count_documents, read_columns
 from repotune.tokenizer.encoders import Encoder, open_encoder
-from repotune.tokenizer.encoding import Codec
-from repotune.tokenizer.layout import read_vocabulary
+from repotune.tokenizer.encoding import Codec, read_any
 
 _MEASURED = ("train", "validation")
 
@@ -45,7 +44,7 @@ def compare_vocabularies(
     One object a folder, in their order: {"folder", "size", "bytes", "tokens", "bytes_per_token", "languages": {…: the
     same three}}. Raises UserError where a folder holds no tokenizer that can be read.
     """
-    vocabularies = {folder: read_vocabulary(folder) for folder in folders}
+    vocabularies = {folder: read_any(folder) for folder in folders}
     return [
         {"folder": str(folder), "size": vocabulary.size} | _measure(console, corpus, open_encoder(vocabulary), split)
         for folder, vocabulary in vocabularies.items()

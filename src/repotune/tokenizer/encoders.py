@@ -1,4 +1,4 @@
-"""The engines that turn text into the ids of a byte-level vocabulary, alike to the last id.
+"""The engines that turn text into ids; those of byte-level vocabularies are alike to the last id.
 
 gigatoken has the common patterns built in as vector code and remembers each word's ids: 80 to 120 MB of code a second
 on one core, against tiktoken's 14. tiktoken takes any pattern, and the few characters that the two read differently.
@@ -18,6 +18,7 @@ import tiktoken
 
 from repotune.tokenizer.layout import Vocabulary, tokenizer_json
 from repotune.tokenizer.patterns import known_pattern
+from repotune.tokenizer.pieces import PieceEncoder, PieceModel
 
 # tiktoken's regular expressions, and rustbpe's, keep a way back for each character of a run of white space and abort
 # the process's thread at a million; a run this long is cut, and only there may ids differ from other engines'.
@@ -45,8 +46,10 @@ class Encoder(Protocol):
         ...
 
 
-def open_encoder(vocabulary: Vocabulary) -> Encoder:
+def open_encoder(vocabulary: Vocabulary | PieceModel) -> Encoder:
     """The fastest engine that gives exactly the ids of `vocabulary`."""
+    if isinstance(vocabulary, PieceModel):
+        return PieceEncoder(vocabulary)
     general = RegexEncoder(vocabulary)
     simd = known_pattern(vocabulary.pattern).simd
     return SimdEncoder(vocabulary, simd, general) if simd else general

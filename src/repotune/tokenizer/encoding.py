@@ -14,7 +14,15 @@ from pathlib import Path
 
 from repotune.core.errors import UserError
 from repotune.tokenizer.encoders import open_encoder
-from repotune.tokenizer.layout import ROLES, TOKENIZER_NAME, Vocabulary, find_roles, read_vocabulary
+from repotune.tokenizer.layout import (
+    ROLES,
+    TOKENIZER_NAME,
+    Vocabulary,
+    find_roles,
+    missing_roles,
+    read_vocabulary,
+)
+from repotune.tokenizer.pieces import MODEL_NAME, PieceModel, read_model
 
 
 class Codec:
@@ -25,17 +33,16 @@ class Codec:
     vocabulary that lacks one of the roles.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.names = find_roles(vocabulary.special)
-        if missing := [role for role in ROLES if role not in self.names]:
+    def __init__(self, vocabulary: Vocabulary | PieceModel) -> None:
+        if missing := missing_roles(vocabulary.special):
             raise ValueError(f"it lacks special tokens: {', '.join(missing)}")
+        self.names = find_roles(vocabulary.special)
         self.size = vocabulary.size
         self.special = frozenset(vocabulary.special.values())
         ids = (vocabulary.special[self.names[role]] for role in ROLES)
         self.end, self.fim_prefix, self.fim_middle, self.fim_suffix, self.fim_pad, self.repo_name, self.file_sep = ids
         self._encoder = open_encoder(vocabulary)
-        self._bytes_of = {number: text.encode() for text, number in vocabulary.special.items()}
-        self._bytes_of |= {number: token for token, number in vocabulary.ranks.items()}
+        self._bytes_of = {number: text.encode() for text, number in vocabulary.special.items()} | vocabulary.tokens
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`, never a special one. Lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
@@ -61,9 +68,22 @@ class Codec:
 def load_codec(folder: Path) -> Codec:
     """The codec of a folder that holds a tokenizer with our roles. Raises UserError where there is none such."""
     try:
-        return Codec(read_vocabulary(folder))
+        return Codec(read_any(folder))
     except ValueError as error:
         raise UserError(
-            f"{folder / TOKENIZER_NAME} is not a tokenizer of repotune: {error}.",
-            "adopt it for a continued run, which adds what is missing",
+            f"{vocabulary_path(folder)} is not a tokenizer of repotune: {error}.",
+            "train from it as a base model: what is missing is added then",
         ) from error
+
+
+def read_any(folder: Path) -> Vocabulary | PieceModel:
+    """The vocabulary in `folder`, ours or of another maker. Raises UserError where none can be read."""
+    return read_model(folder) if vocabulary_path(folder).name == MODEL_NAME else read_vocabulary(folder)
+
+
+def vocabulary_path(folder: Path) -> Path:
+    """The file that says everything of a folder's vocabulary: SentencePiece's, where there is one, or tokenizer.json.
+
+    Where makers give both, tokenizer.json is a translation.
+    """
+    return folder / (MODEL_NAME if (folder / MODEL_NAME).is_file() else TOKENIZER_NAME)

@@ -32,7 +32,7 @@ END, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX, FIM_PAD, REPO_NAME, FILE_SEP = SPECIAL_
     "<file_sep>",
 )
 # What other makers write for the same: Qwen2, Llama 3, Code Llama, CodeGemma.
-_ROLE_TEXTS = {
+ROLE_TEXTS = {
     "end": (END, "<|end_of_text|>", "</s>", "<eos>"),
     "fim_prefix": (FIM_PREFIX, "<|fim_prefix|>", "▁<PRE>"),
     "fim_middle": (FIM_MIDDLE, "<|fim_middle|>", "▁<MID>"),
@@ -59,11 +59,22 @@ class Vocabulary:
     def size(self) -> int:
         return len(self.ranks) + len(self.special)
 
+    @property
+    def tokens(self) -> dict[int, bytes]:
+        """The bytes of every id that is not special."""
+        return {number: token for token, number in self.ranks.items()}
+
+
+def missing_roles(special: Iterable[str]) -> list[str]:
+    """The roles in `ROLES` that have no text among `special`."""
+    found = find_roles(special)
+    return [role for role in ROLES if role not in found]
+
 
 def find_roles(special: Iterable[str]) -> dict[str, str]:
     """The special text of each role in `ROLES` that has one among `special`, whoever made them."""
     present = set(special)
-    found = {role: next((text for text in texts if text in present), None) for role, texts in _ROLE_TEXTS.items()}
+    found = {role: next((text for text in texts if text in present), None) for role, texts in ROLE_TEXTS.items()}
     return {role: text for role, text in found.items() if text is not None}
 
 
