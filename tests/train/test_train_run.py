@@ -6,8 +6,10 @@ import json
 import math
 import os
 import signal
+import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tensorboardX.proto import event_pb2
 
 from repotune.core.console import Console
 from repotune.core.errors import UserError
@@ -168,7 +171,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path, inputs: dict[str, Path]
 
 
 def test_stages_and_dropout_resume_exactly_too(tmp_path: Path, inputs: dict[str, Path], plan: TrainPlan) -> None:
-    staged = replace(plan, stages=(Stage(128 * 6, 32, 128), Stage(256 * 6, 32, 256), Stage(512 * 6, 64, 512)))
+    staged = replace(plan, stages=(Stage(128 * 6, 32, 128), Stage(256 * 6, 32, 256), Stage(512 * 6, 64, 512, 5e4)))
     staged = replace(staged, dropout=0.2, checkpoint_tokens=1024)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     build_run(_work(straight, inputs), staged)
@@ -178,6 +181,7 @@ def test_stages_and_dropout_resume_exactly_too(tmp_path: Path, inputs: dict[str,
         assert result.returncode == -signal.SIGKILL, result.stderr
     build_run(_work(killed, inputs), staged)
     _assert_equal_runs(straight, killed)
+    assert load_model(latest_checkpoint(killed)).config.rope_base == 5e4
     plain = tmp_path / "plain"
     build_run(_work(plain, inputs), replace(staged, dropout=0.0))
     assert [line["loss"] for line in _lines(plain)] != [line["loss"] for line in _lines(straight)]
@@ -218,6 +222,28 @@ def test_one_bad_step_is_left_out_and_training_goes_on(
     assert "Setback at step 10: the loss was nan" in logbook and "Back to step 6" in logbook
     state = json.loads((latest_checkpoint(tmp_path) / "state" / "state.json").read_text())
     assert state["setbacks"] == 1
+
+
+def test_tensorboard_gets_every_step_once(tmp_path: Path, inputs: dict[str, Path], plan: TrainPlan) -> None:
+    watched = replace(plan, tensorboard=True)
+    result = _killed(watched, inputs, _work(tmp_path, inputs).folder, ("repotune.train.loop", "take_step", 9), 15)
+    assert "KeyboardInterrupt" in result.stderr
+    build_run(_work(tmp_path, inputs), watched)
+    files = sorted((tmp_path / "tensorboard").iterdir())
+    events = [event for path in files for event in _events(path)]
+    values = {(value.tag, event.step): value.simple_value for event in events for value in event.summary.value}
+    losses = {line["step"]: line["loss"] for line in _lines(tmp_path)}
+    assert {step: values["training/loss", step] for step in losses} == pytest.approx(losses)
+    assert [step for tag, step in values if tag == "validation/Python"] == [6, 12, 18, 20]
+
+
+def _events(path: Path) -> Iterator[event_pb2.Event]:
+    """The records of a TFRecord file: a length and its checksum, the event and its checksum."""
+    data = path.read_bytes()
+    while data:
+        (length,) = struct.unpack("<Q", data[:8])
+        yield event_pb2.Event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
 
 
 def test_a_plan_for_another_vocabulary_is_refused(tmp_path: Path, inputs: dict[str, Path], plan: TrainPlan) -> None:

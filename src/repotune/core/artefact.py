@@ -99,7 +99,7 @@ def complete(
     source = unfinished_path(folder)
     names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
     names.remove(STARTED_NAME)
-    stable = [name for name in names if name not in volatile]
+    stable = [name for name in names if name not in volatile and name.partition("/")[0] not in volatile]
     manifest = Manifest(
         step=folder.name,
         fingerprint=fingerprint,

@@ -160,6 +160,7 @@ class StageSettings(Section):
     share: float = Field(gt=0, le=1)
     sequence: int | None = Field(default=None, ge=32)
     batch_tokens: int | None = Field(default=None, ge=32)
+    rope_base: float | None = Field(default=None, gt=1)
 
 
 class TrainSettings(Section):
@@ -183,6 +184,7 @@ class TrainSettings(Section):
     checkpoint_tokens: int | None = Field(default=None, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1)
+    tensorboard: bool = False
 
     @model_validator(mode="after")
     def _whole(self) -> TrainSettings:

@@ -179,6 +179,7 @@ def _train_plan(
         checkpoint_tokens=train.checkpoint_tokens,
         device=device,
         threads=train.threads,
+        tensorboard=train.tensorboard,
         seed=config.project.seed,
     )
 
@@ -189,7 +190,12 @@ def _stages(config: Config, shape: ModelConfig, tokens: int, batch_tokens: int) 
     if not config.train.stages:
         return (Stage(tokens, sequence, batch_tokens),)
     return tuple(
-        Stage(max(1, round(tokens * stage.share)), stage.sequence or sequence, stage.batch_tokens or batch_tokens)
+        Stage(
+            max(1, round(tokens * stage.share)),
+            stage.sequence or sequence,
+            stage.batch_tokens or batch_tokens,
+            stage.rope_base,
+        )
         for stage in config.train.stages
     )
 

@@ -158,7 +158,7 @@ def _run(project: Project) -> Step:
         run=run,
         inputs=("tokenizer", "tokens", "plan", *_base_of(project)),
         settings=_training_settings(project),
-        volatile=frozenset({"metrics.jsonl", "logbook.md"}),
+        volatile=frozenset({"metrics.jsonl", "logbook.md", "tensorboard"}),
         resumable=True,
     )
 

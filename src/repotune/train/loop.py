@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -25,6 +26,7 @@ from repotune.train.optimisers import set_learning_rate
 from repotune.train.plan import Stage, TrainPlan
 from repotune.train.state import Progress, write_checkpoint
 from repotune.train.step import Precision, take_step
+from repotune.train.tensorboard import TensorBoard
 from repotune.train.validation import Validation
 
 
@@ -61,12 +63,15 @@ def train(
     remaining = plan.tokens_after(plan.steps) - plan.tokens_after(training.progress.step)
     with (
         Metrics(work.folder / "metrics.jsonl", training.progress.step) as metrics,
+        _tensorboard(work, plan, training.progress.step) as tensorboard,
         work.console.progress("training", remaining, "tokens") as bar,
     ):
         watch, pace = Watch(metrics.losses), Pace(plan)
         for step, stage, batch, position in _batches(work, plan, codec, training.progress):
             started = time.perf_counter()
             _seed_dropout(plan, step)
+            if network.config.rope_base != plan.rope_base(step):
+                network.stretch(network.config.context, plan.rope_base(step))
             rate = plan.learning_rate_at(step)
             set_learning_rate(optimisers, rate)
             rows = stage.pass_rows(plan.device)
@@ -80,6 +85,8 @@ def train(
                 line.scores = validation.measure(network, precision)
                 logbook.note(f"step {step:,}: loss {loss:.3f}, {line.scores.describe()}.")
             metrics.append(line, seconds=time.perf_counter() - started)
+            if tensorboard:
+                tensorboard.append(line)
             bits = line.scores.bits_per_byte if line.scores else None
             training.progress = replace(training.progress, step=step, position=position, bits_per_byte=bits)
             if due or stop.made:
@@ -113,6 +120,10 @@ def _batches(
             batch = batches.next()
             position = batches.position
             yield step, stage, batch, position
+
+
+def _tensorboard(work: Work, plan: TrainPlan, step: int) -> AbstractContextManager[TensorBoard | None]:
+    return TensorBoard(work.folder / "tensorboard", step) if plan.tensorboard else nullcontext()
 
 
 def _seed_dropout(plan: TrainPlan, step: int) -> None:

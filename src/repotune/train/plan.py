@@ -26,11 +26,16 @@ _ADAPTER_RATE = 0.5
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run: `tokens` of it, in rows of `sequence`, whole rows of at most `batch_tokens` a step."""
+    """A part of a run: `tokens` of it, in rows of `sequence`, whole rows of at most `batch_tokens` a step.
+
+    A `rope_base` holds from there on: longer rows want a larger one, so that no rotation meets an angle it has not
+    learnt (StarCoder2 went from 1e5 to 1e6 between rows of 4k and 16k).
+    """
 
     tokens: int
     sequence: int
     batch_tokens: int
+    rope_base: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("tokens", "sequence", "batch_tokens"):
@@ -85,6 +90,7 @@ class TrainPlan:
     checkpoint_tokens: int | None = None
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int | None = None
+    tensorboard: bool = False
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -147,6 +153,11 @@ class TrainPlan:
     def stage(self, step: int) -> Stage:
         """The stage of `step`, which counts from 1."""
         return self.stages[min(bisect_right(self._ends, step - 1), len(self.stages) - 1)]
+
+    def rope_base(self, step: int) -> float:
+        """The base of the rotations at `step`: the last that a stage up to it states, else the model's."""
+        begun = self.stages[: self.stages.index(self.stage(step)) + 1]
+        return next((stage.rope_base for stage in reversed(begun) if stage.rope_base), self.model.rope_base)
 
     def tokens_after(self, step: int) -> int:
         """Tokens that the run has seen after `step` steps."""
