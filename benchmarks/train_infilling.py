@@ -48,6 +48,7 @@ HELD_OUT, PLAIN_ROWS = 16, 128
 BAR = 1.005
 DTYPE = np.dtype("<u2")
 SETTINGS = {"left to right": (0.0, 0.0), "characters": (0.5, 0.0), "half syntax": (0.5, 0.5), "all syntax": (0.5, 1.0)}
+CHOSEN = "half syntax"  # fixed: were it the best of the three, the bar would be met by chance more often
 PRECISION = Precision.of("cpu")
 
 
@@ -170,11 +171,15 @@ def main() -> None:
                 print(f"seed {seed}, {setting}: {loss:.4f} nats plain, {spent:.0f} CPU-s", file=sys.stderr)
     report(scores, lambda line: print(line, file=sys.stderr))
     plain = {setting: values["plain, nats a token"] for setting, values in scores.items()}
-    best = min((name for name in plain if name != "left to right"), key=lambda name: statistics.mean(plain[name]))
     peer = statistics.mean(plain["left to right"])
-    ratio = statistics.mean(ours / theirs for ours, theirs in zip(plain[best], plain["left to right"], strict=True))
-    result = {"name": f"train_infilling, {options.size}, {tokens:,} tokens, {best}"}
-    result |= {"figure": round(statistics.mean(plain[best]), 4), "unit": "nats a token, left to right"}
+    for setting, losses in plain.items():
+        ratios = [ours / theirs for ours, theirs in zip(losses, plain["left to right"], strict=True)]
+        print(f"{setting}: {', '.join(f'{100 * (ratio - 1):+.2f} %' for ratio in ratios)}, by seed", file=sys.stderr)
+    spread = 100 * (max(plain["left to right"]) / min(plain["left to right"]) - 1)
+    print(f"seeds alone, left to right: {spread:.2f} % from the lowest to the highest", file=sys.stderr)
+    ratio = statistics.mean(ours / theirs for ours, theirs in zip(plain[CHOSEN], plain["left to right"], strict=True))
+    result = {"name": f"train_infilling, {options.size}, {tokens:,} tokens, {CHOSEN}"}
+    result |= {"figure": round(statistics.mean(plain[CHOSEN]), 4), "unit": "nats a token, left to right"}
     result |= {"peer": "the same without infilling", "peer_figure": round(peer, 4), "ratio": round(ratio, 4)}
     print(json.dumps(result | {"bar": BAR, "met": ratio <= BAR}))
 
