@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from repotune.model.network import Network
 
-_CHUNK = 256
+# Rows of logits at a time: on a CPU what its cache holds, on a GPU what keeps it busy.
+_CHUNK = {"cpu": 256, "cuda": 4096}
 
 
 def training_loss(network: Network, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
@@ -52,11 +53,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), device=features_ND.device)
         features_grad_ND = torch.empty_like(features_ND)
         head_grad_VD = torch.zeros_like(head_VD, dtype=torch.float32)
-        shape = (_CHUNK, len(head_VD))
+        chunk = min(_CHUNK[features_ND.device.type], len(targets_N))
+        shape = (chunk, len(head_VD))
         logits_CV, shares_CV = (features_ND.new_empty(shape, dtype=torch.float32) for _ in range(2))
         rounded_CV, part_VD = features_ND.new_empty(shape), torch.empty_like(head_VD)
-        for start in range(0, len(targets_N), _CHUNK):
-            features_CD, targets_C1 = features_ND[start : start + _CHUNK], targets_N[start : start + _CHUNK, None]
+        for start in range(0, len(targets_N), chunk):
+            features_CD, targets_C1 = features_ND[start : start + chunk], targets_N[start : start + chunk, None]
             count = len(features_CD)
             logits, shares, rounded = logits_CV[:count], shares_CV[:count], rounded_CV[:count]
             logits.copy_(torch.mm(features_CD, head_VD.T, out=rounded))

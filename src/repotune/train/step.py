@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from repotune.core.hardware import has_bf16
 from repotune.model.network import Network
 from repotune.train.loss import head_loss
 
@@ -28,7 +27,12 @@ class Precision:
 
     @classmethod
     def of(cls, device: str) -> Precision:
-        return cls(torch.device(device), device == "cuda" or has_bf16())
+        if device == "cuda":
+            return cls(torch.device(device), bf16=True)
+        # Here, so that steps run on a GPU machine that has torch and nothing else of ours.
+        from repotune.core.hardware import has_bf16
+
+        return cls(torch.device(device), has_bf16())
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)

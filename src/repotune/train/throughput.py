@@ -10,6 +10,7 @@ import torch
 
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
+from repotune.train.allocation import keep_freed_memory
 from repotune.train.optimisers import build_optimisers
 from repotune.train.plan import TrainPlan
 from repotune.train.step import Precision, take_step
@@ -26,6 +27,7 @@ def measure(
     plan = TrainPlan.simple(config, batch_tokens, sequence, batch_tokens, device=device, threads=threads)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    keep_freed_memory()  # as training does
     try:
         durations = _durations(plan)
     finally:
