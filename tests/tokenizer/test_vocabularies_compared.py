@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+import tokenizers
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repotune.core.console import Console
@@ -14,7 +15,7 @@ from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.tokenizer.compression import compare_vocabularies
 from repotune.tokenizer.encoding import Codec, load_codec
-from repotune.tokenizer.layout import vocabulary_of, write_vocabulary
+from repotune.tokenizer.layout import SPECIAL_TOKENS, vocabulary_of, write_vocabulary
 from repotune.tokenizer.vocabulary import build_tokenizer
 
 
@@ -54,9 +55,26 @@ def code_codec(code: Path) -> Codec:
     return load_codec(code)
 
 
-@given(text=st.text(alphabet=" \t\r\n=-_#*/.()'\"<|>abeE09é日🐍", max_size=60))
-def test_the_pattern_for_code_gives_every_text_back(code_codec: Codec, text: str) -> None:
-    assert code_codec.decode(code_codec.encode(text)) == text
+@pytest.fixture(scope="module")
+def peer(code: Path) -> tokenizers.Tokenizer:
+    return tokenizers.Tokenizer.from_file(str(code / "tokenizer.json"))
+
+
+@settings(max_examples=500, deadline=None)
+@given(text=st.one_of(st.text(), st.text(alphabet=" \t\r\n=-_#*/.()'\"<|>abeE09é日🐍", max_size=60)))
+def test_the_pattern_for_code_gives_hugging_faces_ids_and_every_text_back(
+    code_codec: Codec, peer: tokenizers.Tokenizer, text: str
+) -> None:
+    ids = code_codec.encode(text)
+    assert code_codec.decode(ids) == text
+    assert peer.encode(text).ids == ids
+
+
+def test_the_pattern_for_code_forges_no_special_token(code_codec: Codec) -> None:
+    texts = [around.format(special) for special in SPECIAL_TOKENS for around in ("{}", "a{}b", " {}\n", "_{0}{0}_")]
+    for text, ids in zip(texts, code_codec.encode_many(texts, 2), strict=True):
+        assert not code_codec.special & {*ids, *code_codec.encode(text)}
+        assert code_codec.decode(ids) == text
 
 
 def test_the_pattern_for_code_keeps_indentation_and_names_whole(code_codec: Codec) -> None:

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
+from repotune.tokenizer import vocabulary
 from repotune.tokenizer.encoding import load_codec
 from repotune.tokenizer.layout import SPECIAL_TOKENS
 from repotune.tokenizer.vocabulary import build_tokenizer, train_bpe
@@ -56,6 +58,22 @@ def test_the_result_depends_on_neither_threads_nor_order(
         environment = {**os.environ, "RAYON_NUM_THREADS": threads}
         results.add(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
     assert len(results) == 1
+
+
+def test_a_large_corpus_is_sampled_by_content(
+    built: dict[str, Path],
+    splits: dict[str, list[tuple[str, str, str]]],
+    corpus_of: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vocabulary, "_MOST_TEXT", 400_000.0)
+    drawn = []
+    for corpus in (built["corpus"], corpus_of({"train": splits["train"][::-1]})):
+        with Console(quiet=True).progress("reading", 1, "files") as progress:
+            drawn.append(sorted(vocabulary._pieces(corpus, progress)))
+    assert drawn[0] == drawn[1]
+    assert set(drawn[0]) < {text for text, _, _ in splits["train"]}
+    assert 200_000 < sum(map(len, drawn[0])) < 800_000
 
 
 def test_compression_counts_every_byte_and_token(

@@ -1,6 +1,8 @@
 """Where text may be cut before bytes are merged: the patterns to choose from, and those of other makers.
 
-Bytes per held-out token (standard library of Python / C and C++ headers) are in the table of docs/lab-log.md.
+Bytes per held-out token at 32,768 entries, standard library / C and C++ headers: Llama 3's 4.11 / 3.75; line ends with
+the indentation that follows 4.54 / 4.02; names with their underscores 4.14 / 4.06; both, which is "code", 4.57 / 4.33;
+line ends with indentation and camelCase cut 4.49 / 3.96.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ PATTERNS = {
         gguf="llama-bpe",
         simd=_LLAMA_3,
     ),
-    # A line end keeps the indentation that follows, and names keep their underscores: 8 to 10 % fewer tokens. No
-    # engine but regular expressions knows it: no GGUF, and encoding takes about ten times as long.
+    # A line end keeps the indentation that follows, and names keep their underscores: 11 % more bytes per token of
+    # Python, 15 % of C++ headers. Only engines of regular expressions know it: llama.cpp does not, so there is no GGUF
+    # file, and encoding takes about ten times as long.
     "code": Pattern(
         _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}_]?[\p{L}_]+|\p{N}{1,3}"
         r"| ?[^\s\p{L}\p{N}_]+(?:[\r\n]+[ \t]*)?|\s*[\r\n]+[ \t]*|\s+(?!\S)|\s+"
@@ -56,9 +59,9 @@ _FOREIGN = (
     Pattern(GPT_2, gguf="gpt-2", simd=GPT_2),
     Pattern(STARCODER, gguf="starcoder"),
 )
-_KNOWN = {pattern.regex: pattern for pattern in (*PATTERNS.values(), *_FOREIGN)}
+KNOWN = {pattern.regex: pattern for pattern in (*PATTERNS.values(), *_FOREIGN)}
 
 
 def known_pattern(regex: str) -> Pattern:
     """The pattern of `regex`, with what is known of it; nothing is where no engine has it built in."""
-    return _KNOWN.get(regex, Pattern(regex))
+    return KNOWN.get(regex, Pattern(regex))
