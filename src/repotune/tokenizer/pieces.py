@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from repotune.core.artefact import write_atomically
+from repotune.core.artefact import write_atomically, write_bytes_atomically
 from repotune.core.errors import UserError
 from repotune.tokenizer.layout import CONFIG_NAME, ROLE_TEXTS, find_roles
 
@@ -67,7 +67,7 @@ def write_model(folder: Path, model: PieceModel) -> None:
     """Writes tokenizer.model and tokenizer_config.json into `folder`."""
     roles = find_roles(model.special)
     config = {"tokenizer_class": "LlamaTokenizer", "eos_token": roles["end"], "pad_token": roles["fim_pad"]}
-    (folder / MODEL_NAME).write_bytes(model.data)
+    write_bytes_atomically(folder / MODEL_NAME, model.data)
     write_atomically(folder / CONFIG_NAME, json.dumps(config, indent=2) + "\n")
 
 
