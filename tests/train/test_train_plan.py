@@ -54,11 +54,12 @@ def test_the_rate_falls_in_tokens_and_not_in_steps(small_model: ModelConfig) -> 
         ({"batch_tokens": 63}, "does not hold one sequence"),
         ({"optimiser": "sgd"}, "no optimiser"),
         ({"device": "tpu"}, "cpu or cuda"),
-        ({"infilling_rate": 1.1}, "shares"),
+        ({"infilling_rate": 1.1}, "infilling_rate is a share"),
         ({"warmup_share": 0.6}, "more than the whole run"),
         ({"schedule": "stairs"}, "no schedule"),
-        ({"dropout": 1.0}, "shares"),
-        ({"final_share": 2.0}, "shares"),
+        ({"dropout": 1.5}, "dropout is a share"),
+        ({"final_share": 2.0}, "final_share is a share"),
+        ({"syntax_share": -0.1}, "syntax_share is a share"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(small_model: ModelConfig, change: dict[str, Any], said: str) -> None:

@@ -176,6 +176,7 @@ def _train_plan(
         dropout=train.dropout,
         adapter=LoRA(train.adapter.rank, train.adapter.alpha) if train.adapter else None,
         infilling_rate=train.infilling_rate,
+        syntax_share=train.syntax_share,
         checkpoint_tokens=train.checkpoint_tokens,
         device=device,
         threads=train.threads,

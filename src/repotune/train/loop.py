@@ -114,7 +114,7 @@ def _batches(
         if position is not None and stage.sequence != sequence:
             position = Position(position.epoch + 1)
         sequence = stage.sequence
-        rendering = Rendering(codec, sequence, plan.infilling_rate, plan.seed)
+        rendering = Rendering(codec, sequence, plan.infilling_rate, plan.seed, plan.syntax_share)
         batches = Batches(store, rendering, stage.rows, position)
         for step in steps:
             batch = batches.next()

@@ -87,6 +87,7 @@ class TrainPlan:
     dropout: float = 0.0
     adapter: LoRA | None = None
     infilling_rate: float = 0.5
+    syntax_share: float = 0.5
     checkpoint_tokens: int | None = None
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int | None = None
@@ -103,10 +104,9 @@ class TrainPlan:
         for name, kind in (("optimiser", OptimiserName), ("schedule", ScheduleName)):
             if getattr(self, name) not in get_args(kind):
                 raise UserError(f"There is no {name} {getattr(self, name)!r}.", f"{name}s: {', '.join(get_args(kind))}")
-        if not (0 <= self.infilling_rate <= 1 and 0 <= self.warmup_share < 1 and 0 <= self.cooldown_share <= 1):
-            raise UserError("infilling_rate, warmup_share and cooldown_share are shares between 0 and 1.")
-        if not (0 <= self.dropout < 1 and 0 <= (self.final_share or 0.0) <= 1):
-            raise UserError("dropout and final_share are shares between 0 and 1.")
+        for name in ("warmup_share", "cooldown_share", "final_share", "dropout", "infilling_rate", "syntax_share"):
+            if not 0 <= (getattr(self, name) or 0.0) <= 1:
+                raise UserError(f"{name} is a share between 0 and 1, not {getattr(self, name)}.")
         if self.warmup_share + self.cooldown_share > 1:
             raise UserError("warmup_share and cooldown_share are more than the whole run together.")
         self._decide()
