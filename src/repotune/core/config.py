@@ -122,9 +122,10 @@ class CorpusSettings(Section):
 
 
 class TokenizerSettings(Section):
-    """The vocabulary. `size` counts special tokens too."""
+    """The vocabulary. `size` counts special tokens too; `pattern` is how text is cut before merging."""
 
     size: int | None = Field(default=None, ge=512, le=262_144)
+    pattern: Literal["llama-3", "code"] = "llama-3"
 
 
 class ModelSettings(Section):
@@ -235,6 +236,8 @@ class Config(Section):
             raise ValueError("train.adapter stands in a base; name one in model.base")
         if self.tokenizer.size is not None and self.model.base is not None:
             raise ValueError("a base brings its tokenizer; leave out tokenizer.size")
+        if self.tokenizer.pattern == "code" and self.release.gguf:
+            raise ValueError('llama.cpp cannot cut text by tokenizer.pattern "code"; set release.gguf = []')
         if self.budget.hours is not None and (self.train.tokens or self.train.epochs):
             key = "tokens" if self.train.tokens else "epochs"
             raise ValueError(f"budget.hours and train.{key} both say how long to train; keep one")

@@ -26,20 +26,17 @@ from repotune.model.layouts.conversion import (
     tensors_to_hugging_face,
 )
 from repotune.model.network import Network
-from repotune.tokenizer.encoding import load_codec
+from repotune.tokenizer.encoding import load_codec, tokenizer_files
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-TOKENIZER_NAMES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def save_model(folder: Path, network: Network, codec_folder: Path) -> None:
     """Writes `network` and the tokenizer in `codec_folder` into `folder`, in float32. Raises UserError without one."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_NAMES:
-        if not (codec_folder / name).is_file():
-            raise UserError(f"There is no tokenizer in {codec_folder}: {name} is missing.")
+    for name in tokenizer_files(codec_folder):
         shutil.copyfile(codec_folder / name, folder / name)
     tensors = tensors_to_hugging_face(network.state_dict(), network.config)
     contiguous = {name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}

@@ -99,7 +99,7 @@ def _tokenizer(project: Project) -> Step:
         from repotune.tokenizer.vocabulary import build_tokenizer
 
         summary = json.loads((work.inputs["corpus"] / "summary.json").read_text(encoding="utf-8"))
-        build_tokenizer(work, settings.size or vocabulary_size(summary["splits"]["train"]["bytes"]))
+        build_tokenizer(work, settings.size or vocabulary_size(summary["splits"]["train"]["bytes"]), settings.pattern)
 
     return Step(
         name="tokenizer",

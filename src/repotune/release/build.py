@@ -21,16 +21,14 @@ from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.infer.decoder import Decoder
 from repotune.model.network import Network
-from repotune.model.weights import CONFIG_NAME, TOKENIZER_NAMES, WEIGHTS_NAME, load_model
+from repotune.model.weights import CONFIG_NAME, WEIGHTS_NAME, load_model
 from repotune.release.card import render_card
 from repotune.release.gguf import gguf_path, write_gguf
 from repotune.release.verify import Loss, check_folder, check_gguf, held_out_passages, measure_loss
-from repotune.tokenizer import layout
-from repotune.tokenizer.encoding import load_codec
+from repotune.tokenizer.encoding import Codec, load_codec, tokenizer_files
 from repotune.train.state import best_checkpoint
 
 FACTS_NAME = "release.json"
-_COPIED = (CONFIG_NAME, WEIGHTS_NAME, *TOKENIZER_NAMES)
 
 
 def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
@@ -39,9 +37,10 @@ def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
     checkpoint = best_checkpoint(work.inputs["run"])
     summary = _read_json(work.inputs["corpus"] / "summary.json")
     results = _read_json(work.inputs["results"] / "results.json")
-    for file in _COPIED:
+    files = (CONFIG_NAME, WEIGHTS_NAME, *tokenizer_files(checkpoint))
+    for file in files:
         shutil.copyfile(checkpoint / file, work.folder / file)
-    check_folder(checkpoint, work.folder, _COPIED)
+    check_folder(checkpoint, work.folder, files)
     network = load_model(work.folder)
     quality = _write_and_measure(work, settings, network, name)
     facts = {
@@ -50,7 +49,7 @@ def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
         "version": __version__,
         "created_from": {step: require_artefact(folder).contents for step, folder in sorted(work.inputs.items())},
         "checkpoint": checkpoint.name,
-        "prompt": _prompt(),
+        "prompt": _prompt(load_codec(work.folder)),
         "parameters": network.config.parameters(),
         "context": network.config.context,
         "licences": summary["licences"],
@@ -88,20 +87,13 @@ def _write_and_measure(work: Work, settings: ReleaseSettings, network: Network, 
     return losses
 
 
-def _prompt() -> dict[str, Any]:
+def _prompt(codec: Codec) -> dict[str, Any]:
     """How a prompt is put together, for whoever writes one without repotune."""
-    special = dict(
-        zip(
-            ("end", "fim_prefix", "fim_middle", "fim_suffix", "fim_pad", "repo_name", "file_sep"),
-            layout.SPECIAL_TOKENS,
-            strict=True,
-        )
-    )
     return {
         "order": "suffix first",
         "infilling": "{file_sep}{path}\n{fim_prefix}{fim_suffix}{suffix}{fim_middle}{prefix}",
         "continuation": "{file_sep}{path}\n{prefix}",
-        "special_tokens": special,
+        "special_tokens": dict(codec.names),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,16 @@ def render_card(facts: Mapping[str, Any]) -> str:
         autoescape=False,  # Markdown, not HTML
     )
     environment.filters |= {"size": size, "share": _share, "score": _score, "percent": _percent, "cell": _cell}
-    return environment.get_template("model_card.md.jinja").render(facts=facts, kinds=_KINDS, models=_MODELS)
+    return environment.get_template("model_card.md.jinja").render(
+        facts=facts, example=_example(facts), kinds=_KINDS, models=_MODELS
+    )
+
+
+def _example(facts: Mapping[str, Any]) -> str:
+    """A prompt as a string's contents: in JSON and in Python the same."""
+    parts = {"path": "a.py", "prefix": "def size(count):\n    ", "suffix": "\n\nprint(size(1))\n"}
+    prompt = facts["prompt"]["infilling"].format(**parts, **facts["prompt"]["special_tokens"])
+    return json.dumps(prompt)[1:-1]
 
 
 def _share(amounts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, int, float]]:

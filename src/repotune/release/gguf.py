@@ -24,7 +24,7 @@ from repotune.model.attention import frequencies, slowing
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
 from repotune.model.weights import load_model
-from repotune.tokenizer.encoding import load_codec
+from repotune.tokenizer.encoding import load_codec, vocabulary_path
 from repotune.tokenizer.layout import TOKENIZER_NAME, read_vocabulary
 from repotune.tokenizer.patterns import known_pattern
 
@@ -130,6 +130,11 @@ def _llama_name(config: ModelConfig, ours: str) -> str:
 
 def _pattern(source: Path, config: ModelConfig) -> str:
     """llama.cpp's name for how the tokenizer cuts text. Raises UserError where it has none, or another size."""
+    if vocabulary_path(source).name != TOKENIZER_NAME:
+        raise UserError(
+            f"The tokenizer in {source} is SentencePiece's, of which no GGUF is written.",
+            "set release.gguf = [] in repotune.toml",
+        )
     vocabulary = read_vocabulary(source)
     pattern = known_pattern(vocabulary.pattern).gguf
     if pattern is None:

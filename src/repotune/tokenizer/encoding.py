@@ -15,6 +15,7 @@ from pathlib import Path
 from repotune.core.errors import UserError
 from repotune.tokenizer.encoders import open_encoder
 from repotune.tokenizer.layout import (
+    CONFIG_NAME,
     ROLES,
     TOKENIZER_NAME,
     Vocabulary,
@@ -87,3 +88,13 @@ def vocabulary_path(folder: Path) -> Path:
     Where makers give both, tokenizer.json is a translation.
     """
     return folder / (MODEL_NAME if (folder / MODEL_NAME).is_file() else TOKENIZER_NAME)
+
+
+def tokenizer_files(folder: Path) -> tuple[str, ...]:
+    """The names of the files that make up the tokenizer in `folder`, wherever it is copied to. Raises UserError where
+    there is none."""
+    names = (vocabulary_path(folder).name, CONFIG_NAME)
+    for name in names:
+        if not (folder / name).is_file():
+            raise UserError(f"There is no tokenizer in {folder}: {name} is missing.")
+    return names

@@ -27,8 +27,7 @@ from repotune.core.flow import Work
 from repotune.corpus.split import SPLITS
 from repotune.tokenizer import shards
 from repotune.tokenizer.documents import count_documents, read_columns
-from repotune.tokenizer.encoding import Codec, load_codec
-from repotune.tokenizer.layout import TOKENIZER_NAME
+from repotune.tokenizer.encoding import Codec, load_codec, vocabulary_path
 from repotune.tokenizer.mixture import Mixture, MixtureCount, describe_mixture, share_factors
 
 Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
@@ -49,7 +48,7 @@ def build_tokens(work: Work, shares: Mapping[str, float] | None = None) -> None:
     entries, mixtures = zip(*(_write_split(work, codec, split, dtype, factors) for split in SPLITS), strict=True)
     splits = dict(zip(SPLITS, entries, strict=True))
     mixture = mixtures[SPLITS.index("train")]
-    write_index(work.folder, dtype, file_digest(tokenizer / TOKENIZER_NAME), splits, mixture)
+    write_index(work.folder, dtype, file_digest(vocabulary_path(tokenizer)), splits, mixture)
 
 
 def write_index(
