@@ -174,7 +174,7 @@ def main() -> None:
     if not quick:
         contestants |= {"litgpt compiled": litgpt_compiled, "repotune compiled": ours_compiled}
         bars["litgpt compiled"] = BAR
-    records = compete(contestants, Text(VOCABULARY, ROWS, SEQUENCE), steps=5 if quick else 16)
+    records = compete(contestants, Text(VOCABULARY, ROWS, SEQUENCE), steps=5 if quick else 10)
     fastest = "repotune" if quick else max(("repotune", "repotune compiled"), key=lambda name: records[name].speed(1))
     print(json.dumps({"name": f"train_peers, {fastest}"} | against(records, fastest, bars, ROWS * SEQUENCE)))
 

@@ -129,7 +129,7 @@ def main() -> None:
     contestants["repotune float32"] = ours_float32
     if not quick:
         contestants["repotune compiled"] = ours_compiled
-    records = compete(contestants, Text(VOCABULARY, ROWS, SEQUENCE), steps=5 if quick else 40)
+    records = compete(contestants, Text(VOCABULARY, ROWS, SEQUENCE), steps=5 if quick else 16)
     fastest = "repotune" if quick else max(("repotune", "repotune compiled"), key=lambda name: records[name].speed(1))
     result = {"name": f"train_step, {fastest}"} | against(records, fastest, BARS, ROWS * SEQUENCE)
     difference = abs(records[fastest].loss() - records["repotune float32"].loss())
