@@ -149,6 +149,21 @@ def test_corpus_why_answers_for_a_file(code: Path, here: Path, capsys: pytest.Ca
     assert "module_3.py" in capsys.readouterr().err
 
 
+def test_vocabularies_are_compared_on_the_projects_own_text(
+    code: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", "My Code"])
+    assert main(["tokenizer"]) == 0
+    capsys.readouterr()
+    assert main(["tokenizer", "compare", str(here / "work" / "tokenizer")]) == 0
+    head, own, other = capsys.readouterr().out.splitlines()
+    assert head.split("\t") == ["bytes per token", "entries", "all", "Python"]
+    assert own.split("\t")[1:] == other.split("\t")[1:]
+    assert float(own.split("\t")[2]) > 1
+    assert main(["tokenizer", "compare", str(code)]) == 2
+    assert "There is no" in capsys.readouterr().err
+
+
 def test_an_unknown_step_lists_the_steps(code: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["init", "My Code"])
     assert main(["run", "--until", "trian"]) == 2

@@ -26,7 +26,7 @@ your own code:   repotune init PATH-OR-URL…, then repotune plan, repotune run,
 
 _ROOM_STEPS = {
     "corpus": "collect, filter and deduplicate the code (corpus why PATH explains a file, corpus remove takes it out)",
-    "tokenizer": "train the vocabulary and encode the corpus",
+    "tokenizer": "train the vocabulary and encode the corpus (tokenizer compare FOLDER… measures others)",
     "train": "train the model",
     "evaluate": "measure the model on held-out files",
     "release": "package the model for transformers, llama.cpp and the server",
@@ -124,6 +124,12 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
                 help="where remove looks for models too, such as where releases are kept",
             )
             room.set_defaults(handler="rooms:corpus")
+        if name == "tokenizer":
+            room.add_argument(
+                "action", nargs="?", choices=("compare",), help="bytes per token, beside the project's own"
+            )
+            room.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="with tokenizer.json or .model")
+            room.set_defaults(handler="rooms:tokenizer")
         _with_engine(room)
         _with_config(room)
 

@@ -1,4 +1,4 @@
-"""Commands of single rooms: `corpus why`, `corpus remove`, `serve`, `editor`."""
+"""Commands of single rooms: `corpus why`, `corpus remove`, `tokenizer compare`, `serve`, `editor`."""
 
 from __future__ import annotations
 
@@ -66,6 +66,31 @@ def _remove(arguments: argparse.Namespace) -> int:
         told = "has seen it" if model.seen == "yes" else "may have seen it: what it was made from is not here"
         write_data(f"{model.folder} ({model.step}) {told}")
     console.say("next: repotune run builds again what was made from the old corpus")
+    return 0
+
+
+def tokenizer(arguments: argparse.Namespace) -> int:
+    """`repotune tokenizer` builds it; `tokenizer compare FOLDER…` measures others on the validation split."""
+    if arguments.action is None:
+        from repotune.cli.project import run_room
+
+        return run_room(arguments)
+    from repotune.tokenizer.compression import compare_vocabularies
+
+    workspace = open_project(arguments.config).workspace
+    require_artefact(workspace / "corpus")
+    own = [workspace / "tokenizer"] if (workspace / "tokenizer").is_dir() else []
+    if not own and not arguments.folders:
+        raise UserError(
+            "There is no vocabulary to measure.", "name folders with tokenizer.json, or: repotune tokenizer"
+        )
+    found = compare_vocabularies(Console(), workspace / "corpus", [*own, *arguments.folders])
+    languages = sorted({language for one in found for language in one["languages"]})
+    write_data("bytes per token\tentries\tall\t" + "\t".join(languages))
+    for one in found:
+        by_language = (one["languages"].get(language, {}).get("bytes_per_token") for language in languages)
+        figures = "\t".join("–" if figure is None else f"{figure:.3f}" for figure in by_language)
+        write_data(f"{one['folder']}\t{one['size']}\t{one['bytes_per_token']:.3f}\t{figures}")
     return 0
 
 
