@@ -53,7 +53,8 @@ if kill == "epoch":
 if kill == "checkpoint":
     state.sync_folder = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
     state.file_digest = lambda path: os.kill(os.getpid(), signal.SIGKILL)
-build_run(Work(Path(folder), {n: Path(p) for n, p in inputs.items()}, Console(quiet=True), 1), TrainPlan.from_json(plan))
+inputs = {name: Path(path) for name, path in inputs.items()}
+build_run(Work(Path(folder), inputs, Console(quiet=True), seed=1), TrainPlan.from_json(plan))
 """
 
 

@@ -2,7 +2,7 @@
 
 AdamW trains for a fixed number of tokens at each of several rates, and the lowest bits per byte count. Muon trains for
 shares of those tokens, each a whole run with its own cooldown; where it crosses AdamW's end is interpolated between
-the runs, in the logarithm of tokens. 1M parameters, sequence 256, the standard library, one thread. LionW stands beside.
+the runs, in the logarithm of tokens. 1M parameters, sequence 256, the standard library, one thread; LionW beside.
 
     python benchmarks/train_optimisers.py [--quick]
 """
@@ -10,6 +10,7 @@ the runs, in the logarithm of tokens. 1M parameters, sequence 256, the standard 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import sys
@@ -62,7 +63,7 @@ def crossing(runs: list[Run], bits: float) -> float:
     infinity where none is."""
     if runs[0].bits_per_byte <= bits:
         return runs[0].tokens
-    for shorter, longer in zip(runs, runs[1:], strict=False):
+    for shorter, longer in itertools.pairwise(runs):
         if longer.bits_per_byte <= bits:
             passed = (shorter.bits_per_byte - bits) / (shorter.bits_per_byte - longer.bits_per_byte)
             return math.exp(math.log(shorter.tokens) + passed * math.log(longer.tokens / shorter.tokens))
