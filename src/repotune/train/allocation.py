@@ -1,8 +1,8 @@
 """Keeps freed memory in the process, so that each pass finds its tensors' pages again instead of fresh ones.
 
 glibc hands large blocks back to the system as soon as they are free, and the kernel fills each of their pages with
-zeros when they are asked for again: a tenth of the CPU time of a step of 10M parameters (2,380 tokens a CPU-second
-instead of 2,170).
+zeros when they are asked for again. Kept, a step of 12M parameters trains 2,291 tokens a CPU-second instead of 2,230 in
+a process of its own, and of 10M 2,380 instead of 2,170 where other models share the process.
 """
 
 from __future__ import annotations

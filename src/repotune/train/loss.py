@@ -2,7 +2,7 @@
 
 4,096 tokens over 8,192 entries are 134 MB of float32 logits, and as much again for their gradient. A chunk of rows
 at a time stays in the cache: a training step of 5M parameters takes 8 % less CPU time. The chunks share their memory:
-with fresh pages for each, the same arithmetic takes 345 ms of a step of 10M parameters instead of 190.
+2,048 tokens over 8,192 entries of width 320 take 189 ms in bf16, and 222 ms with tensors of their own for each chunk.
 """
 
 from __future__ import annotations
