@@ -49,7 +49,8 @@ class Trial:
     published: float
 
 
-# By estimate, not measured: a row of 2,048 tokens keeps about 4 GB of activations at 1B and 8 GB at 3B, beside 16 bytes a parameter.
+# By estimate, not measured: a row of 2,048 tokens keeps about 4 GB of activations at 1B and 8 GB at 3B, beside
+# 16 bytes a parameter.
 TRIALS = (
     Trial("1B", MPT_1B, rows=32, pass_rows=8, published=0.418),
     Trial("replit-code-v1.5-3b", preset("replit-code-v1.5-3b"), rows=16, pass_rows=2, published=0.437),
