@@ -42,13 +42,15 @@ MODEL = ModelConfig(VOCABULARY, width=128, layers=4, heads=4, kv_heads=2, hidden
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `rates` gives each optimiser's groups their peaks; the schedule multiplies them."""
+    """How to train. The optimisers' groups have their peaks as rates, which the schedule multiplies. With `documents`
+    attention stays within one."""
 
     name: str
     optimisers: Callable[[Network], list[Optimizer]]
     schedule: Schedule
     dropout: float = 0.0
     seed: int = 1
+    documents: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ class SmallCorpus:
             for optimiser, before in zip(optimisers, peaks, strict=True):
                 for group, peak in zip(optimiser.param_groups, before, strict=True):
                     group["lr"] = peak * share
-            take_step(network, network.features, optimisers, batches.next(), BATCH_TOKENS // SEQUENCE, precision)
+            separator = self.codec.file_sep if recipe.documents else None
+            rows = BATCH_TOKENS // SEQUENCE
+            take_step(network, network.features, optimisers, batches.next(), rows, precision, separator)
         plan = TrainPlan.simple(model, tokens, SEQUENCE, BATCH_TOKENS, checkpoint_tokens=10**7, infilling_rate=0.0)
         scores = Validation(TokenStore(self.tokens, "validation"), self.codec, plan).measure(network, precision)
         return Run(recipe.name, tokens, scores.bits_per_byte, time.process_time() - started)

@@ -22,7 +22,7 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(monkeypatch: pytest.Monke
 
 def test_more_threads_make_a_run_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    plan = _plan(3_000_000)
+    plan = _plan(30_000_000)
     assert compilation_pays(plan, threads=1)[0] and not compilation_pays(plan, threads=64)[0]
 
 

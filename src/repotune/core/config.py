@@ -183,6 +183,7 @@ class TrainSettings(Section):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     infilling_rate: float = Field(default=0.5, ge=0, le=1)
     syntax_share: float = Field(default=0.5, ge=0, le=1)
+    document_attention: bool = True
     checkpoint_tokens: int | None = Field(default=None, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1)

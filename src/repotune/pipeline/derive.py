@@ -177,6 +177,7 @@ def _train_plan(
         adapter=LoRA(train.adapter.rank, train.adapter.alpha) if train.adapter else None,
         infilling_rate=train.infilling_rate,
         syntax_share=train.syntax_share,
+        document_attention=train.document_attention,
         checkpoint_tokens=train.checkpoint_tokens,
         device=device,
         threads=train.threads,

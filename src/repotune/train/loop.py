@@ -59,6 +59,7 @@ def train(
     network, optimisers = training.network, training.optimisers
     validation = _validation(work, plan, codec)
     precision = Precision.of(plan.device)
+    separator = codec.file_sep if plan.document_attention else None
     features = torch.compile(network.features) if training.progress.compiled else network.features
     remaining = plan.tokens_after(plan.steps) - plan.tokens_after(training.progress.step)
     with (
@@ -75,7 +76,7 @@ def train(
             rate = plan.learning_rate_at(step)
             set_learning_rate(optimisers, rate)
             rows = stage.pass_rows(plan.device)
-            loss, norm = take_step(network, features, optimisers, batch, rows, precision)
+            loss, norm = take_step(network, features, optimisers, batch, rows, precision, separator)
             if anomaly := watch.judge(loss, norm):
                 return Setback(step, position, anomaly)
             line = Line(step, plan.tokens_after(step), loss, rate, norm)

@@ -71,8 +71,8 @@ class TrainPlan:
     `stages` are its parts in order, one after another over the same weights and schedule: a growing `batch_tokens` is
     a batch ramp, a growing `sequence` the way to a long context. `learning_rate`, `weight_decay`, `final_share` and
     `checkpoint_tokens` may be left None, and are then what suits the optimiser, the schedule, the size and the length
-    of the run. With an `adapter` a base is continued by low-rank matrices alone. `threads` None uses every core that
-    this process may use.
+    of the run. With `document_attention` no token sees another document of its row. With an `adapter` a base is
+    continued by low-rank matrices alone. `threads` None uses every core that this process may use.
     """
 
     model: ModelConfig
@@ -88,6 +88,7 @@ class TrainPlan:
     adapter: LoRA | None = None
     infilling_rate: float = 0.5
     syntax_share: float = 0.5
+    document_attention: bool = True
     checkpoint_tokens: int | None = None
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int | None = None

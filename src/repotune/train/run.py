@@ -20,6 +20,7 @@ from repotune.model.adapters import load_adapter_state
 from repotune.model.network import Network
 from repotune.model.weights import save_model
 from repotune.tokenizer.encoding import Codec, load_codec
+from repotune.train.allocation import keep_freed_memory
 from repotune.train.base import adapt, network_of_base
 from repotune.train.batches import Position
 from repotune.train.compilation import compilation_pays
@@ -43,6 +44,7 @@ def build_run(work: Work, plan: TrainPlan) -> None:
     codec = load_codec(work.inputs["tokenizer"])
     _check(plan, codec, "base" in work.inputs)
     logbook = Logbook(work.folder / "logbook.md")
+    keep_freed_memory()
     with _threads(plan.threads or available_cores()), noticing_signals() as stop:
         training = _resume(work, plan, logbook) or _begin(work, plan, logbook)
         while setback := train(work, plan, codec, training, logbook, stop):
