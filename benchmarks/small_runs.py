@@ -1,7 +1,7 @@
 """Small training runs for benchmarks: a corpus of this Python's standard library, and one run from seed to score.
 
-    with small_corpus(megabytes=1.0) as corpus:
-        corpus.run(Recipe(...), tokens=1_000_000).bits_per_byte
+with small_corpus(megabytes=1.0) as corpus:
+    corpus.run(Recipe(...), tokens=1_000_000).bits_per_byte
 """
 
 from __future__ import annotations

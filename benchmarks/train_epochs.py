@@ -19,6 +19,7 @@ from small_runs import MODEL, Recipe, Run, SmallCorpus, ours, small_corpus
 from torch.optim import AdamW, Muon, Optimizer
 
 from repotune.model.network import Network
+from repotune.train.plan import default_weight_decay
 from repotune.train.schedules import Schedule
 
 _BAR = 0.97
@@ -35,7 +36,7 @@ def nanogpt(scale: float) -> Recipe:
         groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
         return [AdamW(groups, lr=1e-3 * scale, betas=(0.9, 0.99))]
 
-    return Recipe(f"nanoGPT, rate × {scale:g}", optimisers, _COSINE, dropout=0.2)
+    return Recipe(f"nanoGPT, rate × {scale:g}", optimisers, _COSINE, dropout=0.2, documents=False)
 
 
 def nanochat(scale: float) -> Recipe:
@@ -50,7 +51,7 @@ def nanochat(scale: float) -> Recipe:
         groups = [{"params": tables, "lr": 0.2 * width_scale * scale}, {"params": vectors, "lr": 0.004 * width_scale}]
         return [muon, AdamW(groups, betas=(0.8, 0.95), eps=1e-10, weight_decay=0.0)]
 
-    return Recipe(f"nanochat, rates × {scale:g}", optimisers, _WARMDOWN)
+    return Recipe(f"nanochat, rates × {scale:g}", optimisers, _WARMDOWN, documents=False)
 
 
 def main() -> None:
@@ -61,7 +62,7 @@ def main() -> None:
     with small_corpus(megabytes=0.1 if quick else 0.6) as corpus:
         peers = [told(corpus, way(scale)) for way in (nanogpt, nanochat) for scale in scales]
         best = min(peers, key=lambda run: run.bits_per_byte)
-        own = told(corpus, ours("repotune", "muon", 8e-3, DECAY, _OURS, dropout=DROPOUT))
+        own = told(corpus, ours("repotune", "muon", 8e-3, default_weight_decay("muon", _EPOCHS), _OURS))
     ratio = own.bits_per_byte / best.bits_per_byte
     result = {
         "name": f"bits per byte after {_EPOCHS} epochs of {corpus_tokens(own)} tokens",
@@ -74,10 +75,6 @@ def main() -> None:
         "met": ratio <= _BAR,
     }
     print(json.dumps(result))
-
-
-# What plans of many epochs take (pipeline/derive.py).
-DECAY, DROPOUT = 0.1, 0.0
 
 
 def corpus_tokens(run: Run) -> int:

@@ -21,7 +21,7 @@ from repotune.model.configuration import LADDER, PRESETS, LoRA, ModelConfig, lad
 from repotune.pipeline.speed import Speeds
 from repotune.tokenizer.encoding import load_codec
 from repotune.tokenizer.packing import TokenStore
-from repotune.train.plan import Stage, TrainPlan
+from repotune.train.plan import OptimiserName, Stage, TrainPlan, default_weight_decay
 
 PLAN_NAME = "plan.json"
 
@@ -98,7 +98,8 @@ def choose(
     batch = config.train.batch_tokens or _batch_tokens(shape)
     speed, measured = speeds.of(model, batch)
     tokens = _tokens(config, model, unique_tokens, epoch_tokens, speed)
-    plan = _train_plan(config, model, _stages(config, shape, tokens, batch), speeds.device)
+    epochs = tokens / epoch_tokens
+    plan = _train_plan(config, model, _stages(config, shape, tokens, batch), epochs, speeds.device)
     return Choice(plan, unique_tokens, epoch_tokens, speed, measured)
 
 
@@ -159,15 +160,19 @@ def describe(choice: Choice) -> list[str]:
 
 
 def _train_plan(
-    config: Config, model: ModelConfig, stages: tuple[Stage, ...], device: Literal["cpu", "cuda"]
+    config: Config, model: ModelConfig, stages: tuple[Stage, ...], epochs: float, device: Literal["cpu", "cuda"]
 ) -> TrainPlan:
     train, continued = config.train, config.model.base is not None
+    optimiser: OptimiserName = train.optimiser or ("adamw" if train.adapter else "muon")
+    decay = train.weight_decay
+    if decay is None and not train.adapter:
+        decay = default_weight_decay(optimiser, epochs)
     return TrainPlan(
         model=model,
         stages=stages,
-        optimiser=train.optimiser or ("adamw" if train.adapter else "muon"),
+        optimiser=optimiser,
         learning_rate=train.learning_rate,
-        weight_decay=train.weight_decay,
+        weight_decay=decay,
         # A base's rate rises again over 1 % and falls by a cosine (Gupta et al. 2023, arXiv 2308.04014).
         schedule=train.schedule or ("cosine" if continued else "wsd"),
         warmup_share=(0.01 if continued else 0.05) if train.warmup_share is None else train.warmup_share,

@@ -56,7 +56,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """Ids, shape 1×T, of which those from `first` to before `last` are scored; they spell `size` bytes."""
 
     ids: Tensor
@@ -75,9 +75,9 @@ class Validation:
         rendering = Rendering(codec, plan.sequence, infilling_rate=0.0, seed=0)
         wanted = max(plan.sequence, min(_MOST_TOKENS, int(plan.checkpoint_tokens * _SHARE)))
         pieces = _pieces(store, rendering, wanted)
-        self._plain = [_plain(codec, *piece) for piece in pieces]
+        self.plain = [_plain(codec, *piece) for piece in pieces]
         holes = pieces[: math.ceil(len(pieces) * _INFILLED)] if plan.infilling_rate else []
-        self._infilled = [_infilled(codec, number, *piece) for number, piece in enumerate(holes)]
+        self.infilled = [_infilled(codec, number, *piece) for number, piece in enumerate(holes)]
 
     @torch.no_grad()
     def measure(self, network: Network, precision: Precision) -> Scores:
@@ -86,17 +86,17 @@ class Validation:
         network.eval()
         nats: dict[str, float] = defaultdict(float)
         sizes: dict[str, int] = defaultdict(int)
-        for piece in self._plain:
+        for piece in self.plain:
             nats[piece.language] += _nats(network, precision, piece)
             sizes[piece.language] += piece.size
-        in_holes = sum(_nats(network, precision, piece) for piece in self._infilled)
+        in_holes = sum(_nats(network, precision, piece) for piece in self.infilled)
         network.train(was_training)
-        tokens = sum(piece.last - piece.first for piece in self._plain)
+        tokens = sum(piece.last - piece.first for piece in self.plain)
         return Scores(
             nats=sum(nats.values()) / tokens,
             bits_per_byte=_bits(sum(nats.values()), sum(sizes.values())),
             languages={name: _bits(nats[name], sizes[name]) for name in sorted(nats)},
-            infilling=_bits(in_holes, sum(piece.size for piece in self._infilled)) if self._infilled else None,
+            infilling=_bits(in_holes, sum(piece.size for piece in self.infilled)) if self.infilled else None,
         )
 
 
@@ -115,12 +115,12 @@ def _pieces(store: TokenStore, rendering: Rendering, wanted: int) -> list[tuple[
     return result
 
 
-def _plain(codec: Codec, path: str, language: str, body: list[int]) -> _Piece:
+def _plain(codec: Codec, path: str, language: str, body: list[int]) -> Piece:
     header = codec.header(path)
     return _piece(codec, language, [*header, *body], len(header))
 
 
-def _infilled(codec: Codec, number: int, path: str, language: str, body: list[int]) -> _Piece:
+def _infilled(codec: Codec, number: int, path: str, language: str, body: list[int]) -> Piece:
     """The rest of a line is the hole, as it is for a person who types; prefix first, so that it alone is scored."""
     text = codec.decode(body)
     start = int(np.random.default_rng((0, number)).integers(len(text)))
@@ -131,12 +131,12 @@ def _infilled(codec: Codec, number: int, path: str, language: str, body: list[in
     return _piece(codec, language, [*prompt, *middle], len(prompt))
 
 
-def _piece(codec: Codec, language: str, ids: list[int], first: int) -> _Piece:
+def _piece(codec: Codec, language: str, ids: list[int], first: int) -> Piece:
     size = len(codec.decode_bytes(ids[first:]))
-    return _Piece(torch.tensor([ids]), first, len(ids), size, language)
+    return Piece(torch.tensor([ids]), first, len(ids), size, language)
 
 
-def _nats(network: Network, precision: Precision, piece: _Piece) -> float:
+def _nats(network: Network, precision: Precision, piece: Piece) -> float:
     """The sum over the scored ids of a piece."""
     ids_1T = piece.ids.to(precision.device)
     with precision.autocast():
