@@ -120,7 +120,7 @@ def test_the_mixture_weighs_what_is_trained_on_alone(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"mixture": {"repositories": {"ap": 2.0}}}, "weighs ap"),
+        ({"mixture": {"repositories": {"ap": 2.0}}}, "names ap"),
         ({"importance": {"target": ["/nowhere"]}}, r"corpus\.importance\.target: there is no file"),
         ({"quality": {"good": ["/nowhere"], "bad": ["/nowhere"]}}, r"corpus\.quality\.good: there is no file"),
     ],
