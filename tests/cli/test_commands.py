@@ -166,6 +166,16 @@ def test_vocabularies_are_compared_on_the_projects_own_text(
     assert "There is no" in capsys.readouterr().err
 
 
+def test_a_step_without_its_extra_names_it_and_loses_nothing(code: Path, here: Path) -> None:
+    main(["init", "My Code"])
+    program = "import sys; sys.modules['torch'] = None; from repotune.cli.main import main; sys.exit(main(['run']))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "This needs torch, which is not installed." in run.stderr
+    assert "repotune[train]" in run.stderr and "Traceback" not in run.stderr
+    assert (here / "work" / "plan" / "manifest.json").is_file()
+
+
 def test_an_unknown_step_lists_the_steps(code: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["init", "My Code"])
     assert main(["run", "--until", "trian"]) == 2

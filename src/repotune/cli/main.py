@@ -34,6 +34,24 @@ _ROOM_STEPS = {
 }
 
 
+# What comes with an extra, for steps that are asked for without it.
+_EXTRAS = {
+    "torch": "train",
+    "safetensors": "train",
+    "gguf": "train",
+    "tree_sitter": "train",
+    "tree_sitter_python": "train",
+}
+_EXTRAS |= {
+    "httpx": "serve",
+    "prometheus_client": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "pygls": "editor",
+    "lsprotocol": "editor",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns its exit status."""
     parsed = build_parser().parse_args(arguments)
@@ -46,6 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from repotune.core.console import Console
 
         Console().error(error.message, error.hint)
+        return 2
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name not in _EXTRAS:
+            raise
+        from repotune.core.console import Console
+
+        Console().error(f"This needs {name}, which is not installed.", f"pip install 'repotune[{_EXTRAS[name]}]'")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped; the same command goes on from here\n")

@@ -115,11 +115,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
 def editor(arguments: argparse.Namespace) -> int:
     """Speaks LSP on stdin and stdout."""
-    try:
-        from repotune.editor.server import serve_stdio
-    except ModuleNotFoundError as error:
-        if error.name not in ("pygls", "lsprotocol", "httpx"):
-            raise
-        raise UserError("The language server needs pygls.", "pip install 'repotune[editor]'") from error
+    from repotune.editor.server import serve_stdio
+
     serve_stdio(arguments.server)
     return 0
