@@ -36,19 +36,9 @@ _ROOM_STEPS = {
 
 # What comes with an extra, for steps that are asked for without it.
 _EXTRAS = {
-    "torch": "train",
-    "safetensors": "train",
-    "gguf": "train",
-    "tree_sitter": "train",
-    "tree_sitter_python": "train",
-}
-_EXTRAS |= {
-    "httpx": "serve",
-    "prometheus_client": "serve",
-    "starlette": "serve",
-    "uvicorn": "serve",
-    "pygls": "editor",
-    "lsprotocol": "editor",
+    "train": ("torch", "safetensors", "gguf", "tree_sitter", "tree_sitter_python"),
+    "serve": ("httpx", "prometheus_client", "starlette", "uvicorn"),
+    "editor": ("pygls", "lsprotocol"),
 }
 
 
@@ -67,11 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
-        if name not in _EXTRAS:
+        extra = next((extra for extra, names in _EXTRAS.items() if name in names), None)
+        if extra is None:
             raise
         from repotune.core.console import Console
 
-        Console().error(f"This needs {name}, which is not installed.", f"pip install 'repotune[{_EXTRAS[name]}]'")
+        Console().error(f"This needs {name}, which is not installed.", f"pip install 'repotune[{extra}]'")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped; the same command goes on from here\n")
