@@ -51,8 +51,8 @@ if kill == "epoch":
         return step(*arguments, **options)
     loop.Batches.next, loop.take_step = watched, killed
 if kill == "checkpoint":
-    state.sync_folder = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
-    state.file_digest = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+    # Within a checkpoint, after the weights and the optimisers, before it gets its name: nothing else calls it.
+    state.save_file = lambda tensors, path: os.kill(os.getpid(), signal.SIGKILL)
 inputs = {name: Path(path) for name, path in inputs.items()}
 build_run(Work(Path(folder), inputs, Console(quiet=True), seed=1), TrainPlan.from_json(plan))
 """
@@ -86,8 +86,8 @@ def main() -> None:
 def with_kills(corpus: SmallCorpus, plan: TrainPlan, folder: Path, alone: float) -> tuple[float, int]:
     """Seconds in all, and kills."""
     draw, spent, kills = random.Random(1), 0.0, 0
-    for kind in ("random", "checkpoint", "random", "epoch", "random", "checkpoint", "random", "random"):
-        limit = draw.uniform(0.3, 0.6) * alone if kind == "random" else None
+    for kind in ("random", "checkpoint", "random", "epoch", "random", "random", "random"):
+        limit = draw.uniform(0.2, 0.35) * alone if kind == "random" else None
         started = time.monotonic()
         died = run(corpus, plan, folder, kind, limit) is None
         spent, kills = spent + time.monotonic() - started, kills + died

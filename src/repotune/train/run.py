@@ -89,13 +89,13 @@ def _resume(work: Work, plan: TrainPlan, logbook: Logbook) -> Training | None:
     if folder is None:
         return None
     checkpoint = read_checkpoint(folder)
-    # Copied out of the mapped file, so that numbers lie in memory as in an uninterrupted run.
-    network = Network(plan.model, plan.dropout)
     if plan.adapter is not None:
         network = _first_network(work, plan)
         adapt(network, plan.adapter, plan.seed)
         load_adapter_state(network, checkpoint.adapters)
     else:
+        # Copied out of the mapped file, so that numbers lie in memory as in an uninterrupted run.
+        network = Network(plan.model, plan.dropout)
         network.load_state_dict(checkpoint.network().state_dict())
     network.to(plan.device)
     optimisers = build_optimisers(network, plan.optimiser, plan.decay)

@@ -57,11 +57,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Piece:
-    """Ids, shape 1×T, of which those from `first` to before `last` are scored; they spell `size` bytes."""
+    """Ids, shape 1×T, of which those from `first` on are scored; they spell `size` bytes."""
 
     ids: Tensor
     first: int
-    last: int
     size: int
     language: str
 
@@ -91,7 +90,7 @@ class Validation:
             sizes[piece.language] += piece.size
         in_holes = sum(_nats(network, precision, piece) for piece in self.infilled)
         network.train(was_training)
-        tokens = sum(piece.last - piece.first for piece in self.plain)
+        tokens = sum(piece.ids.shape[1] - piece.first for piece in self.plain)
         return Scores(
             nats=sum(nats.values()) / tokens,
             bits_per_byte=_bits(sum(nats.values()), sum(sizes.values())),
@@ -133,7 +132,7 @@ def _infilled(codec: Codec, number: int, path: str, language: str, body: list[in
 
 def _piece(codec: Codec, language: str, ids: list[int], first: int) -> Piece:
     size = len(codec.decode_bytes(ids[first:]))
-    return Piece(torch.tensor([ids]), first, len(ids), size, language)
+    return Piece(torch.tensor([ids]), first, size, language)
 
 
 def _nats(network: Network, precision: Precision, piece: Piece) -> float:
