@@ -1,0 +1,131 @@
+"""Runs one command in the sandbox, as a process of its own: `launcher.main([SPECIFICATION])`.
+
+Three processes: the launcher waits; the first process of the namespaces sweeps and reports; the command does what it
+likes. The report is one JSON line on a descriptor that the command never has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from repotune.evaluate.sandbox import kernel
+from repotune.evaluate.sandbox.confinement import Hold, Level, Places, enter, isolate, open_to_uid
+from repotune.evaluate.sandbox.execution import Limits
+
+CANNOT_START = 127
+
+
+def main(arguments: list[str]) -> None:
+    """Starts the command of the JSON in `arguments[0]`, and ends when nothing of it is left."""
+    specification = json.loads(arguments[0])
+    report = int(specification["report"])
+    try:
+        kernel.die_with_parent(signal.SIGKILL)
+        first = _start_first(specification, report)
+        os.close(report)
+        os.waitpid(first, 0)
+    except OSError as error:
+        _write(report, {"error": str(error)})
+
+
+def _start_first(specification: dict[str, Any], report: int) -> int:
+    level = Level(specification["level"])
+    isolate(level)
+    first = os.fork()
+    if first:
+        return first
+    try:
+        kernel.die_with_parent(signal.SIGKILL)
+        _supervise(specification, level, report)
+    except OSError as error:
+        _write(report, {"error": str(error)})
+    finally:
+        os._exit(0)
+
+
+def _supervise(specification: dict[str, Any], level: Level, report: int) -> None:
+    limits, uid, folder = Limits(**specification["limits"]), specification["uid"], specification["folder"]
+    places = Places(tuple(specification["readable"]), (folder,), proc=specification["proc"])
+    open_to_uid(uid, [folder])
+    enter(level, places)
+    hold = Hold(level, places, limits, uid, address_space=False)
+    started = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        _become(specification, hold)
+    status, too_long = _wait(child, limits.wall)
+    sweep(level)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _write(
+        report,
+        {
+            "status": status,
+            "too_long": too_long,
+            "cpu_seconds": used.ru_utime + used.ru_stime,
+            "wall_seconds": time.monotonic() - started,
+        },
+    )
+
+
+def _become(specification: dict[str, Any], hold: Hold) -> None:
+    """The forked child turns into the command; it never returns."""
+    try:
+        os.setsid()
+        os.chdir(specification["folder"])
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
+            signal.signal(ignored, signal.SIG_DFL)
+        hold.apply()
+        os.closerange(3, 1 << 20)
+        os.execvpe(specification["argv"][0], specification["argv"], specification["environment"])
+    except BaseException as error:
+        os.write(2, f"{specification['argv'][0]}: {error}\n".encode())
+    os._exit(CANNOT_START)
+
+
+def _wait(child: int, seconds: float) -> tuple[int, bool]:
+    """The child's wait status, and whether it had to be killed since `seconds` were over."""
+    handle = os.pidfd_open(child)
+    try:
+        ended, _, _ = select.select([handle], [], [], seconds)
+        if not ended:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    finally:
+        os.close(handle)
+    return os.waitpid(child, 0)[1], not ended
+
+
+def sweep(level: Level) -> None:
+    """Kills and reaps all that the program has left. Nothing that it started outlives this."""
+    while True:
+        if level >= Level.FULL:
+            _kill_all()
+        else:
+            _kill_children()
+        try:
+            while os.waitpid(-1, 0 if level >= Level.FULL else os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+
+
+def _kill_all() -> None:
+    with suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)  # init of a pid namespace: everything in it but itself
+
+
+def _kill_children() -> None:
+    """Orphans are children of this process, which adopts them; those of a killed one follow in the next round."""
+    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
+
+
+def _write(report: int, content: dict[str, Any]) -> None:
+    os.write(report, json.dumps(content).encode() + b"\n")
