@@ -30,8 +30,9 @@ from torch.nn import functional as F
 from repotune.core.console import Console
 from repotune.core.flow import run_flow
 from repotune.evaluate.completions import complete_by_engine
+from repotune.evaluate.own_code.held_out import read_held_out
+from repotune.evaluate.own_code.items import draw_items
 from repotune.evaluate.scores import exact_match
-from repotune.evaluate.tasks import draw_items, read_held_out
 from repotune.infer.decoder import open_engine
 from repotune.model.configuration import ladder
 from repotune.model.network import Network
@@ -158,7 +159,7 @@ def repotune(workspace: Path, seconds: float) -> tuple[float, float | None]:
     folder = workspace / "model"
     save_model(folder, network, workspace / "tokenizer")
     engine = open_engine(folder, weights="f32", threads=1)
-    items = draw_items(read_held_out(workspace / "corpus"), "line", 200, 1)
+    items = draw_items(read_held_out(workspace / "corpus"), ["rest"], 200, 1)
     exact = [exact_match(complete_by_engine(engine, codec, item), item.expected) for item in items]
     return bits, sum(exact) / len(exact)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sysconfig
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 
 from repotune.core.console import Console
 from repotune.core.flow import Work
-from repotune.evaluate.tasks import HeldOut
+from repotune.evaluate.own_code.held_out import HeldOut
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
 from repotune.model.weights import save_model
@@ -25,7 +26,7 @@ from repotune.tokenizer.vocabulary import build_tokenizer
 from repotune.train.batches import Position
 from repotune.train.state import Progress, write_checkpoint
 
-COLUMNS = ("text", "path", "language", "repository")
+COLUMNS = ("text", "path", "language", "repository", "commit", "created", "committed")
 PART = """# part {0}
 step_{0}() {{
     echo "step {0}"
@@ -99,6 +100,18 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, held_out: list[HeldOut])
     optimiser = train(network, TokenStore(folders["tokens"], "train"), codec, steps=60)
     write_checkpoint(folders["run"], network, [optimiser], Progress(60, Position(), False), folders["tokenizer"])
     return Workspace(folders, codec)
+
+
+@pytest.fixture
+def write_dated_corpus() -> Callable[[Path, list[str]], Path]:
+    """Writes a training split of files that were last changed at these dates."""
+
+    def write(folder: Path, dates: list[str]) -> Path:
+        files = [HeldOut("a = 1\n", f"{i}.py", "Python", "r", committed=date) for i, date in enumerate(dates)]
+        write_corpus(folder, {"train": files})
+        return folder
+
+    return write
 
 
 @pytest.fixture

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repotune.core.console import Console
+from repotune.evaluate.completions import hole_ids, item_prompt
 from repotune.evaluate.likelihood import cut_passages, even_share, header_ids, network_bits, windows
 from repotune.evaluate.ngram import Passage
-from repotune.evaluate.tasks import HeldOut
+from repotune.evaluate.own_code.held_out import HeldOut
+from repotune.evaluate.own_code.items import draw_items
 from repotune.model.weights import load_model
 
 
@@ -47,6 +49,20 @@ def test_bits_are_the_networks_own(workspace, held_out: list[HeldOut]) -> None:
     expected = [-math.log2(p[len(header) + i - 1, body[i]].item()) for i in range(100)]
     assert bits == pytest.approx(expected[20:], abs=1e-3)
     assert bits_of_short == pytest.approx(expected[:7], abs=1e-3)
+
+
+def test_bits_of_a_hole_are_the_same_whatever_else_is_in_the_batch(workspace, held_out: list[HeldOut]) -> None:
+    network = load_model(workspace.folders["run"] / "checkpoints" / "00000060")
+    codec, passages = workspace.codec, []
+    for item in draw_items(held_out, ["rest", "body", "nothing"], 12, seed=1):
+        prompt, hole = item_prompt(codec, item, 256), hole_ids(codec, item, 256)
+        passages.append(Passage(np.array(prompt + hole), len(prompt), len(prompt) + len(hole)))
+    with Console(quiet=True).progress("", 1) as progress:
+        together = network_bits(network, passages, [passage.start for passage in passages], progress)
+        alone = [network_bits(network, [passage], [passage.start], progress)[0] for passage in passages]
+    for passage, one, other in zip(passages, together, alone, strict=True):
+        assert len(one) == passage.stop - passage.start
+        assert one == pytest.approx(other, abs=1e-4)
 
 
 def test_a_long_file_is_scored_whole(workspace, held_out: list[HeldOut]) -> None:

@@ -10,15 +10,19 @@ import pytest
 from repotune.core.config import EvaluateSettings
 from repotune.core.errors import UserError
 from repotune.evaluate.baseline import train_ngram
-from repotune.evaluate.completions import NgramCompleter, complete_by_engine, cut, lines_of
-from repotune.evaluate.run import UNTRAINED_ITEMS, build_results
+from repotune.evaluate.completions import NgramCompleter, complete_by_engine, cut, item_prompt
+from repotune.evaluate.own_code.held_out import HeldOut
+from repotune.evaluate.own_code.items import KINDS, Item, Kind, draw_items
+from repotune.evaluate.own_code.retrieval import Piece
+from repotune.evaluate.run import build_results
 from repotune.evaluate.scores import Score
-from repotune.evaluate.tasks import HeldOut, Item, draw_items
 from repotune.evaluate.verdict import verdict
 from repotune.infer.decoder import open_engine
 from repotune.tokenizer.packing import TokenStore
 
-SETTINGS = EvaluateSettings(items=16, likelihood_bytes=20_000)
+ITEMS = 12
+SETTINGS = EvaluateSettings(items=ITEMS, likelihood_bytes=20_000)
+NAMED = {"exact_match", "edit_similarity", "identifier_f1", "bits_per_byte"}
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +39,47 @@ def read(folder: Path) -> tuple[dict, list[dict]]:
 
 def test_every_contestant_has_every_score_with_an_interval(results_folder: Path) -> None:
     results, _ = read(results_folder)
-    assert results["schema"] == 1
+    assert results["schema"] == 2
+    assert list(results["infilling"]) == list(KINDS)
     for model in ("model", "untrained", "ngram"):
         likelihood = results["likelihood"][model]
         assert likelihood["files"] == 11
         assert 15_000 < likelihood["bytes"] <= 20_000
         scores = [likelihood["bits_per_byte"]]
-        for kind in ("line", "block"):
-            infilling = results["infilling"][kind][model]
-            assert infilling["items"] == min(16, UNTRAINED_ITEMS)
-            scores += [infilling["exact_match"], infilling["edit_similarity"]]
+        for kind in KINDS:
+            infilling = dict(results["infilling"][kind][model])
+            assert infilling.pop("items") == ITEMS
+            assert infilling.keys() == (NAMED if kind != "nothing" else {"exact_match", "edit_similarity"})
+            scores += infilling.values()
         for score in scores:
             assert score["low"] <= score["value"] <= score["high"]
+
+
+def test_what_other_files_change_is_told_item_by_item(results_folder: Path) -> None:
+    results, samples = read(results_folder)
+    told = results["other_files"]
+    assert told.keys() == {"all", *KINDS}
+    assert told["all"]["items"] == len(samples) == ITEMS * len(KINDS)
+    gains = [
+        sample["scores"]["model_with_files"]["exact_match"] - sample["scores"]["model"]["exact_match"]
+        for sample in samples
+    ]
+    difference = told["all"]["exact_match"]["difference"]
+    assert difference["value"] == pytest.approx(sum(gains) / len(gains), abs=1e-5)
+    assert difference["low"] <= difference["value"] <= difference["high"]
+    for sample in samples:
+        assert not any(piece.startswith(f"{sample['path']}:") for piece in sample["pieces"])
+    # The only file of its repository has no other files, and is asked the same twice.
+    alone = [sample for sample in samples if sample["repository"] == "tools"]
+    assert alone and all(sample["pieces"] == [] for sample in alone)
+    assert all(sample["answers"]["model_with_files"] == sample["answers"]["model"] for sample in alone)
+    assert any(sample["scores"]["model_with_files"] != sample["scores"]["model"] for sample in samples)
+
+
+def test_without_dates_nothing_is_said_to_be_later(results_folder: Path) -> None:
+    results, samples = read(results_folder)
+    assert results["later"] == {"after": None, "items": 0, "files": 0, "infilling": {}}
+    assert not any(sample["later"] for sample in samples)
 
 
 def test_training_shows(results_folder: Path) -> None:
@@ -62,16 +95,19 @@ def test_training_shows(results_folder: Path) -> None:
 
 def test_samples_bear_the_scores(results_folder: Path) -> None:
     results, samples = read(results_folder)
-    assert len(samples) == 32
-    for kind in ("line", "block"):
+    for kind in KINDS:
         of_kind = [sample for sample in samples if sample["kind"] == kind]
         for model in ("model", "ngram"):
-            similarity = [sample["scores"][model]["edit_similarity"] for sample in of_kind]
-            stated = results["infilling"][kind][model]["edit_similarity"]["value"]
-            assert sum(similarity) / len(similarity) == pytest.approx(stated, abs=1e-5)
+            for measure in ("edit_similarity", "identifier_f1"):
+                points = [sample["scores"][model][measure] for sample in of_kind]
+                points = [point for point in points if point is not None]
+                if points:
+                    stated = results["infilling"][kind][model][measure]["value"]
+                    assert sum(points) / len(points) == pytest.approx(stated, abs=1e-5)
         for sample in of_kind:
             assert {"path", "repository", "language", "prefix", "suffix", "expected"} <= sample.keys()
-            assert all(text.count("\n") <= sample["expected"].count("\n") for text in sample["answers"].values())
+            if kind != "nothing":
+                assert all(text.count("\n") <= sample["expected"].count("\n") for text in sample["answers"].values())
 
 
 def test_the_same_again_is_the_same_bytes(workspace, results_folder: Path, tmp_path: Path) -> None:
@@ -92,21 +128,74 @@ def test_the_ngram_knows_what_it_has_read(workspace) -> None:
     text = workspace.codec.decode(store.document(5).tolist())
     model = train_ngram(workspace.folders["tokens"], workspace.codec, 256)
     completer = NgramCompleter(model, workspace.codec, 256)
-    items = draw_items([HeldOut(text, store.path(5), "Python", "")], "line", 20, seed=1)
+    items = draw_items([HeldOut(text, store.path(5), "Python", "")], ["rest"], 20, seed=1)
     assert sum(completer.complete(item) == item.expected for item in items) >= 8
+
+
+def test_the_ngram_needs_fewer_bits_for_what_it_has_read(workspace, held_out: list[HeldOut]) -> None:
+    store = TokenStore(workspace.folders["tokens"], "train")
+    text = workspace.codec.decode(store.document(5).tolist())
+    completer = NgramCompleter(train_ngram(workspace.folders["tokens"], workspace.codec, 256), workspace.codec, 256)
+    files = ([HeldOut(text, store.path(5), "Python", "")], held_out[:1])
+    seen, unseen = (bits_per_byte(completer, draw_items(of, ["line", "nothing"], 20, seed=1)) for of in files)
+    assert 0 < seen < 0.7 * unseen
+
+
+def bits_per_byte(completer: NgramCompleter, items: list[Item]) -> float:
+    return sum(completer.hole_bits(item) for item in items) / sum(len(item.expected.encode()) for item in items)
 
 
 def test_a_context_too_short_for_the_longest_answer_still_serves(workspace, held_out: list[HeldOut]) -> None:
     engine = open_engine(workspace.folders["run"] / "initial", weights="f32")
     item = Item("block", held_out[0], held_out[0].text[:9000], held_out[0].text[9100:], "a\nb\nc")
     answer = complete_by_engine(engine, workspace.codec, item)
-    assert answer.count("\n") < lines_of(item)
+    assert answer.count("\n") < 3
 
 
-def test_a_cut_keeps_whole_lines() -> None:
-    assert cut("a\nb\nc", 2) == "a\nb"
-    assert cut("a", 2) == "a"
-    assert cut("\na", 1) == ""
+def test_pieces_stand_in_front_as_documents_and_the_best_next_to_the_file(workspace) -> None:
+    codec = workspace.codec
+    item = Item("rest", HeldOut("a = b\n", "a.py", "Python", "r"), "a =", "\n", " b")
+    pieces = [Piece("best.py", 1, "best = the_best_of_all_the_words_there_are\n"), Piece("next.py", 9, "x = y\n" * 400)]
+    alone, beside = item_prompt(codec, item, 256), item_prompt(codec, item, 256, pieces)
+    assert len(beside) <= 256 - 48
+    assert beside[-len(alone) :] == alone
+    documents = codec.decode(beside[: -len(alone)])
+    assert beside.count(codec.file_sep) == 3
+    assert documents.index("next.py") < documents.index("best.py")
+    assert documents.endswith(pieces[0].text)
+    assert item_prompt(codec, item, 256, []) == alone
+
+
+def test_pieces_take_at_most_half_from_a_long_file(workspace, held_out: list[HeldOut]) -> None:
+    codec, text = workspace.codec, held_out[0].text
+    item = Item("rest", held_out[0], text[:9000], text[9004:], text[9000:9004])
+    piece = Piece("other.py", 1, text[:4000])
+    alone, beside = item_prompt(codec, item, 256), item_prompt(codec, item, 256, [piece])
+    assert len(beside) <= 256 - 48
+    own = beside[len(beside) - beside[::-1].index(codec.file_sep) - 1 :]
+    assert len(alone) // 3 < len(own) < len(alone)
+
+
+def item_of(kind: Kind, expected: str) -> Item:
+    return Item(kind, HeldOut(expected, "a.py", "Python", "r"), "", "", expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected", "answer", "counts"),
+    [
+        ("block", "x\ny", "a\nb\nc", "a\nb"),
+        ("rest", "x", "a", "a"),
+        ("line", "x", "\na", ""),
+        ("arguments", "x", "a, f(b), ')')\n", "a, f(b), ')'"),
+        ("arguments", "x", "a] + b", "a"),
+        ("arguments", "x", "a, (\nb", "a, ("),
+        ("arguments", "\n  x\n", "\n  a,\n  b\n  c", "\n  a,\n  b"),
+        ("nothing", "", "\n\n  ramble()\nmore", "\n\n  ramble()"),
+        ("nothing", "", " \n\n", " \n\n"),
+    ],
+)
+def test_an_answer_counts_as_far_as_the_hole_goes(kind: Kind, expected: str, answer: str, counts: str) -> None:
+    assert cut(item_of(kind, expected), answer) == counts
 
 
 @pytest.mark.parametrize(
@@ -134,9 +223,22 @@ def test_the_verdict_says_what_the_intervals_allow(bits: int, exact: int, simila
 
     found = {
         "likelihood": {"bits_per_byte": score(bits)},
-        "line": {"exact_match": score(exact), "edit_similarity": score(1)},
+        "rest": {"exact_match": score(exact), "edit_similarity": score(1)},
         "block": {"exact_match": score(0), "edit_similarity": score(similarity)},
     }
     said = verdict({"ngram": found}, 7)
     assert said.startswith("On 7 held-out files the model is ") and said.endswith(".")
     assert expected in said
+
+
+def test_kinds_of_a_measure_are_named_together_and_silence_is_for_networks() -> None:
+    better, level = Score(0.1, 0.05, 0.15), Score(0.0, -0.05, 0.05)
+    found = {kind: {"exact_match": better, "edit_similarity": level} for kind in KINDS}
+    against = verdict({"ngram": found, "base": found}, 1)
+    exact = "in exact rests of a line, lines, call arguments and imports"
+    alike = "in the edit similarity of blocks and function bodies"
+    assert against == (
+        f"On 1 held-out file the model is better than the n-gram {exact} and not distinguishable from it {alike}; "
+        f"it is better than its base {exact} and in silence where nothing is needed and not distinguishable from it "
+        f"{alike}."
+    )

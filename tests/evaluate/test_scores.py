@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from repotune.evaluate.scores import (
     Score,
     clustered_mean,
+    clustered_rate,
     clustered_ratio,
     clustered_share,
     edit_similarity,
     exact_match,
-    paired_difference,
+    identifier_f1,
     student_t,
 )
 
@@ -107,11 +108,45 @@ def test_pairs_see_a_difference_that_two_intervals_hide() -> None:
     difficulty = random.uniform(0, 1, 60)
     ours, theirs = (difficulty + 0.03).tolist(), difficulty.tolist()
     files = [str(i // 2) for i in range(60)]
-    assert paired_difference(ours, theirs, files).sign == 1
-    assert paired_difference(theirs, ours, files).sign == -1
+    gains = [mine - yours for mine, yours in zip(ours, theirs, strict=True)]
+    assert clustered_mean(gains, files).sign == 1
+    assert clustered_mean([-gain for gain in gains], files).sign == -1
     mine, yours = clustered_mean(ours, files), clustered_mean(theirs, files)
     assert mine.low is not None and yours.high is not None and mine.low < yours.high
 
 
 def test_a_score_is_rounded_and_says_where_it_knows_no_interval() -> None:
     assert Score(1 / 3, None, None).as_json() == {"value": 0.333333, "low": None, "high": None}
+
+
+def test_a_rate_weighs_each_value_by_its_size() -> None:
+    rate = clustered_rate([8.0, 1.0, 3.0], [4.0, 1.0, 1.0], ["a", "b", "c"])
+    assert rate.value == pytest.approx(12 / 6)
+    assert rate == clustered_ratio([8.0, 1.0, 3.0], [4.0, 1.0, 1.0])
+    assert clustered_rate([8.0, 1.0, 3.0], [4.0, 1.0, 1.0], ["a", "b", "b"]) == clustered_ratio([8.0, 4.0], [4.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "language", "score"),
+    [
+        ("return path.join(a, b)", "return path.join(a, b)", "Python", 1.0),
+        ("path.join(a)", "return path.join(a, b)", "Python", 6 / 7),
+        ("path.path", "path.join", "Python", 0.5),  # as often as it occurs: the second `path` is wrong
+        ("return", "return self", "Python", 0.0),
+        ("new Foo()", "Foo.bar()", "Java", 2 / 3),  # `new` is Java's own word
+        ("new Foo()", "Foo.bar()", "Brainfuck", 0.5),  # and of a language not known every word counts
+        ("x = 'b c'", "x = 'a'", "Python", 1.0),  # what stands in quotes names nothing
+        ("self", "return None", "Python", None),
+        ("anything", "", "Python", None),
+    ],
+)
+def test_identifiers_are_compared_as_often_as_they_occur(
+    answer: str, expected: str, language: str, score: float | None
+) -> None:
+    assert identifier_f1(answer, expected, language) == (score if score is None else pytest.approx(score))
+
+
+@given(texts, texts)
+def test_identifier_f1_is_a_share_and_blind_to_sides(answer: str, expected: str) -> None:
+    one, other = identifier_f1(answer, expected, "Python"), identifier_f1(expected, answer, "Python")
+    assert one is None or (0 <= one <= 1 and (other is None or one == pytest.approx(other)))

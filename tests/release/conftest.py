@@ -59,6 +59,7 @@ def write_corpus(work: Work) -> None:
             "path": [f"lib/{file.name}" for file in chosen],
             "language": ["Python"] * len(chosen),
             "repository": ["python"] * len(chosen),
+            **{name: [""] * len(chosen) for name in ("commit", "created", "committed")},
             "weight": [1.0] * len(chosen),
         }
         pq.write_table(pa.table(columns), work.folder / f"{split}-00000.parquet")

@@ -80,46 +80,74 @@ def metrics() -> list[Files]:
     return lines
 
 
+MEASURED = ("exact_match", "edit_similarity", "identifier_f1", "bits_per_byte")
+
+
 def infilling() -> Files:
-    def measured(model: tuple[float, float], untrained: tuple[float, float], ngram: tuple[float, float]) -> Files:
+    def measured(items: int, exact: float, alike: float, bits: float | None) -> Files:
+        scores = {"exact_match": score(exact, 0.04 * (exact > 0)), "edit_similarity": score(alike, 0.03)}
+        if bits is not None:
+            scores |= {"identifier_f1": score(alike - 0.1, 0.03), "bits_per_byte": score(bits, 0.1)}
+        return {"items": items, **scores}
+
+    def kind(exact: float, alike: float, bits: float | None = 1.5) -> Files:
         return {
-            name: {
-                "items": items,
-                "exact_match": score(exact, 0.04 * (exact > 0)),
-                "edit_similarity": score(alike, 0.03),
-            }
-            for name, items, (exact, alike) in (
-                ("model", 200, model),
-                ("untrained", 40, untrained),
-                ("ngram", 200, ngram),
-            )
+            "model": measured(200, exact, alike, bits),
+            "ngram": measured(200, exact * 0.75, alike * 0.9, bits),
+            "untrained": measured(20, 0.0, 0.11, bits),
         }
 
     return {
-        "line": measured((0.215, 0.56), (0.0, 0.08), (0.165, 0.5)),
-        "block": measured((0.05, 0.41), (0.0, 0.06), (0.045, 0.36)),
+        "rest": kind(0.215, 0.56),
+        "line": kind(0.12, 0.5),
+        "block": kind(0.05, 0.41),
+        "body": kind(0.03, 0.4),
+        "arguments": kind(0.3, 0.6),
+        "imports": kind(0.1, 0.5),
+        "nothing": kind(0.4, 0.4, None),
+    }
+
+
+def differences() -> Files:
+    gains = {
+        "exact_match": score(0.05, 0.055),
+        "edit_similarity": score(0.06, 0.02),
+        "identifier_f1": score(-0.06, 0.02),
+        "bits_per_byte": score(-0.2, 0.04),
+    }
+    silent = {name: gains[name] for name in MEASURED[:2]}
+    return {
+        opponent: {
+            "likelihood": {"bits_per_byte": score(-gap, 0.03)},
+            **{kind: silent if kind == "nothing" else gains for kind in infilling()},
+        }
+        for opponent, gap in (("ngram", 0.32), ("untrained", 2.57))
+    }
+
+
+def other_files() -> Files:
+    def sides(measure: str) -> Files:
+        return {"without": score(0.2, 0.03), "with": score(0.243, 0.03), "difference": score(0.043, 0.01)}
+
+    return {
+        kind: {"items": 200, **{name: sides(name) for name in (MEASURED[:2] if kind == "nothing" else MEASURED)}}
+        for kind in ("all", *infilling())
     }
 
 
 def results() -> Files:
     bits = {"model": score(1.142, 0.05), "untrained": score(3.71, 0.06), "ngram": score(1.463, 0.07)}
-    differences = {
-        opponent: {
-            "likelihood": {"bits_per_byte": score(-gap, 0.03)},
-            "line": {"exact_match": score(0.05, 0.055), "edit_similarity": score(0.06, 0.02)},
-            "block": {"exact_match": score(0.005, 0.02), "edit_similarity": score(0.05, 0.03)},
-        }
-        for opponent, gap in (("ngram", 0.32), ("untrained", 2.57))
-    }
     return {
-        "schema": 1,
+        "schema": 2,
         "verdict": "On 36 held-out files the model is better than the n-gram in bits per byte and in the edit "
         "similarity of blocks and not distinguishable from it in exact rests of a line; it is better than the "
         "untrained model in bits per byte, in exact rests of a line and in the edit similarity of blocks.",
         "likelihood": {name: {"bits_per_byte": of, "bytes": 199_874, "files": 36} for name, of in bits.items()},
         "infilling": infilling(),
         "languages": {"Python": infilling(), "TypeScript": infilling()},
-        "differences": differences,
+        "later": {"after": "2026-02-03T04:05:06Z", "items": 77, "files": 9, "infilling": infilling()},
+        "other_files": other_files(),
+        "differences": differences(),
         "data": {"files": 36, "files_sha256": "ab" * 32},
         "contestants": {"model": {"checkpoint": "00001200"}, "decoding": "greedy"},
         "seed": 1,
@@ -131,25 +159,25 @@ def sample(kind: str, number: int) -> Files:
     """Every second is exact; some paths and answers are hostile, and more than the report leaves out."""
     code = "def load(path: Path) -> Config:\n    text = path.read_text()\n    data = parse(text)\n    return Config"
     exact = number % 2
-    expected = f"(**data[{number}])" if kind == "line" else "    a = 1\n    b = a + 1\n    return b"
+    expected = {"rest": f"(**data[{number}])", "nothing": ""}.get(kind, "    a = 1\n    b = a + 1\n    return b")
     wrong = expected[:6] + "name)" + (f"\n    {HOSTILE}" if kind == "block" and number < 6 else "")
     right = {"exact_match": 1.0, "edit_similarity": 1.0}
     almost = {"exact_match": 0.0, "edit_similarity": 0.62}
     return {
         "kind": kind,
-        "path": f"src/{HOSTILE}/{number}.py" if kind == "line" and number in (3, 5) else f"src/settings/{number}.py",
+        "path": f"src/{HOSTILE}/{number}.py" if kind == "rest" and number % 2 else f"src/settings/{number}.py",
         "repository": "api",
         "language": "Python",
-        "prefix": code if kind == "line" else code + "\n",
+        "prefix": code if kind == "rest" else code + "\n",
         "suffix": "\n\n\ndef save(config: Config, path: Path) -> None:\n    path.write_text(dump(config))\n",
         "expected": expected,
-        "answers": {"model": expected if exact else wrong, "ngram": wrong},
-        "scores": {"model": right if exact else almost, "ngram": almost},
+        "answers": {"model": expected if exact else wrong, "model_with_files": expected, "ngram": wrong},
+        "scores": {"model": right if exact else almost, "model_with_files": right, "ngram": almost},
     }
 
 
 def samples() -> list[Files]:
-    return [sample(kind, number) for kind in ("line", "block") for number in range(8)]
+    return [sample(kind, number) for kind in infilling() for number in range(8)]
 
 
 def trial() -> Files:

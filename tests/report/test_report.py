@@ -64,7 +64,8 @@ def test_page_and_markdown_hold_the_same_numbers(report: Work, files: dict, read
     page = " ".join(read_page(html).text.split())
     results = files["results"]["results.json"]
     found = ("9.8 MB", "TypeScript", "near duplicate", "4.10", "2.619", "4,915,200", "muon")
-    scored = ("1.142", "1.092 to 1.192", "17.5 to 25.5 %", "−0.350 to −0.290", "not told apart", "better")
+    scored = ("1.142", "1.092 to 1.192", "17.5 to 25.5 %", "−0.350 to −0.290 better", "−0.5 to 10.5 % ·", "worse")
+    scored += ("24.3 %", "3.3 to 5.3 % better", "77 holes in 9 files lie in lines later than 2026-02-03")
     for said in (results["verdict"], *found, *scored, "84 ms", "143 ms", "5.21 M"):
         assert said in page, said
         assert said in text.replace("\\", ""), said
@@ -96,6 +97,14 @@ def test_an_answer_is_marked_from_where_it_departs(files: dict) -> None:
             assert (answer.rest == "") == (answer.score == "exact")
 
 
+def test_other_files_are_shown_where_they_changed_the_answer(files: dict) -> None:
+    for sample in choose_samples(files["results"]["samples.jsonl"]):
+        answers = {answer.who: answer for answer in sample.answers}
+        changed = answers.get("model, with other files")
+        assert (changed is None) == (answers["model"].rest == "")
+        assert changed is None or changed.same == sample.expected
+
+
 def test_too_few_files_are_said_to_be_too_few(build_work, files: dict) -> None:
     results = files["results"]["results.json"]
     for of in results["likelihood"].values():
@@ -107,13 +116,19 @@ def test_too_few_files_are_said_to_be_too_few(build_work, files: dict) -> None:
 
 
 def test_a_small_run_has_a_report_too(build_work, files: dict) -> None:
-    """One training step, no block items, a mute server, an empty validation split."""
+    """One training step, no items of some kinds, no dates, a mute server, an empty validation split."""
     files["run"]["metrics.jsonl"] = files["run"]["metrics.jsonl"][:1]
-    del files["results"]["results.json"]["infilling"]["block"]
-    for opponent in files["results"]["results.json"]["differences"].values():
-        del opponent["block"]
-    for kinds in files["results"]["results.json"]["languages"].values():
-        del kinds["block"]
+    results = files["results"]["results.json"]
+    kinds = (
+        results["infilling"],
+        results["other_files"],
+        *results["languages"].values(),
+        *results["differences"].values(),
+    )
+    for of in kinds:
+        for kind in ("block", "body", "imports"):
+            del of[kind]
+    results["later"] = {"after": None, "items": 0, "files": 0, "infilling": {}}
     trial = files["trial"]["trial.json"]
     for key in ("cold", "keystroke"):
         trial[key] |= {"total_ms": None, "first_text_ms": None}

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from repotune.core.console import Progress
 from repotune.evaluate.ngram import Float, Passage
+from repotune.evaluate.own_code.held_out import HeldOut, number
 from repotune.evaluate.suffix_array import Int
-from repotune.evaluate.tasks import HeldOut, number
 from repotune.model.network import Network
 from repotune.tokenizer.encoding import Codec
 

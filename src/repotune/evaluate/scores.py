@@ -19,6 +19,8 @@ from statistics import NormalDist
 
 from rapidfuzz.distance import Levenshtein
 
+from repotune.evaluate.own_code.identifiers import identifiers
+
 Z95 = NormalDist().inv_cdf(0.975)
 _FEWEST_CLUSTERS = 3
 
@@ -52,14 +54,29 @@ def edit_similarity(answer: str, expected: str) -> float:
     return float(Levenshtein.normalized_similarity(answer.rstrip(), expected.rstrip()))
 
 
+def identifier_f1(answer: str, expected: str, language: str) -> float | None:
+    """The harmonic mean of which share of the answer's identifiers is expected and which share of the expected ones it
+    has, each as often as it occurs; None where `expected` holds none. CrossCodeEval's (arXiv 2310.11248)."""
+    wanted = identifiers(expected, language)
+    if not wanted:
+        return None
+    given = identifiers(answer, language)
+    return 2 * (given & wanted).total() / (given.total() + wanted.total())
+
+
 def clustered_mean(values: Sequence[float], clusters: Sequence[str]) -> Score:
     """The mean of `values`, its interval clustered by `clusters` (one name a value, such as the file)."""
-    sums: dict[str, float] = defaultdict(float)
-    counts: dict[str, float] = defaultdict(float)
-    for value, cluster in zip(values, clusters, strict=True):
-        sums[cluster] += value
-        counts[cluster] += 1
-    return clustered_ratio(list(sums.values()), list(counts.values()))
+    return clustered_rate(values, [1.0] * len(values), clusters)
+
+
+def clustered_rate(numerators: Sequence[float], denominators: Sequence[float], clusters: Sequence[str]) -> Score:
+    """Σ numerators / Σ denominators, as bits over bytes of many holes, its interval clustered by `clusters`."""
+    above: dict[str, float] = defaultdict(float)
+    below: dict[str, float] = defaultdict(float)
+    for numerator, denominator, cluster in zip(numerators, denominators, clusters, strict=True):
+        above[cluster] += numerator
+        below[cluster] += denominator
+    return clustered_ratio(list(above.values()), list(below.values()))
 
 
 def clustered_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Score:
@@ -89,11 +106,6 @@ def clustered_share(values: Sequence[float], clusters: Sequence[str]) -> Score:
     centre = (mean.value + Z95**2 / (2 * size)) / (1 + Z95**2 / size)
     reach = Z95 / (1 + Z95**2 / size) * math.sqrt(mean.value * (1 - mean.value) / size + Z95**2 / (4 * size**2))
     return Score(mean.value, max(0.0, centre - reach), min(1.0, centre + reach))
-
-
-def paired_difference(ours: Sequence[float], theirs: Sequence[float], clusters: Sequence[str]) -> Score:
-    """The mean of ours − theirs, item by item, clustered: far narrower than two intervals side by side."""
-    return clustered_mean([a - b for a, b in zip(ours, theirs, strict=True)], clusters)
 
 
 def student_t(freedom: int) -> float:

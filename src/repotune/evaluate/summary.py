@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from repotune.evaluate.own_code.held_out import HeldOut
+from repotune.evaluate.own_code.items import KINDS, Item
+from repotune.evaluate.own_code.retrieval import Piece
 from repotune.evaluate.scores import (
     Score,
-    clustered_mean,
+    clustered_rate,
     clustered_ratio,
     clustered_share,
     edit_similarity,
     exact_match,
-    paired_difference,
+    identifier_f1,
 )
-from repotune.evaluate.tasks import KINDS, HeldOut, Item
 
 OPPONENTS = ("ngram", "base", "untrained")
 """Whom the model is compared to: what a run began from is the base, where it had one, or the untrained network."""
+WITH_FILES = "model_with_files"
+"""The model again, asked with pieces of other files in front."""
+MEASURES = ("exact_match", "edit_similarity", "identifier_f1", "bits_per_byte")
+
+Measured = dict[str, dict[str, Score]]
+"""By kind, or "likelihood", the scores by measure."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +41,28 @@ class Read:
 
 @dataclass(frozen=True)
 class Filled:
-    """An item with the answers of those that were asked."""
+    """An item with the answers of those that were asked, and the bits that each needed for what stood in the hole,
+    which is `bytes` long as far as it was measured. `pieces` are what WITH_FILES was shown of other files."""
 
     item: Item
     answers: Mapping[str, str]
+    bits: Mapping[str, float]
+    bytes: int
+    pieces: Sequence[Piece] = ()
 
-    def exact(self, contestant: str) -> float:
-        return exact_match(self.answers[contestant], self.item.expected)
+    @cached_property
+    def scores(self) -> dict[str, dict[str, float | None]]:
+        """By contestant and measure; None where a hole without identifiers or without text has no such score."""
+        return {name: self._scores(name) for name in self.answers}
 
-    def similarity(self, contestant: str) -> float:
-        return edit_similarity(self.answers[contestant], self.item.expected)
+    def _scores(self, contestant: str) -> dict[str, float | None]:
+        answer, expected = self.answers[contestant], self.item.expected
+        return {
+            "exact_match": exact_match(answer, expected),
+            "edit_similarity": edit_similarity(answer, expected),
+            "identifier_f1": identifier_f1(answer, expected, self.item.file.language),
+            "bits_per_byte": self.bits[contestant] / self.bytes if self.bytes else None,
+        }
 
     def as_json(self) -> dict[str, Any]:
         """A line of samples.jsonl."""
@@ -50,13 +71,15 @@ class Filled:
             "path": self.item.file.path,
             "repository": self.item.file.repository,
             "language": self.item.file.language,
+            "later": self.item.later,
             "prefix": self.item.prefix,
             "suffix": self.item.suffix,
             "expected": self.item.expected,
+            "pieces": [f"{piece.path}:{piece.line}" for piece in self.pieces],
             "answers": dict(self.answers),
             "scores": {
-                name: {"exact_match": self.exact(name), "edit_similarity": round(self.similarity(name), 6)}
-                for name in self.answers
+                name: {measure: None if score is None else round(score, 6) for measure, score in scores.items()}
+                for name, scores in self.scores.items()
             },
         }
 
@@ -70,18 +93,20 @@ def likelihood_scores(reads: Sequence[Read]) -> dict[str, Any]:
             "bytes": sum(read.bytes for read in reads),
             "files": len(reads),
         }
-        for name in _contestants(reads[0].bits)
+        for name in ("model", *OPPONENTS)
+        if name in reads[0].bits
     }
 
 
-def infilling_scores(filled: Sequence[Filled], names: Sequence[str] | None = None) -> dict[str, Any]:
-    """{kind: {contestant: {"items", "exact_match", "edit_similarity"}}}; kinds without items are left out."""
-    contestants = names or _contestants({name for one in filled for name in one.answers})
-    return {
-        kind: {name: _scores_of(_asked(filled, kind, name), name) for name in contestants}
-        for kind in KINDS
-        if all(_asked(filled, kind, name) for name in contestants)
-    }
+def infilling_scores(filled: Sequence[Filled], names: Sequence[str] = ("model", *OPPONENTS)) -> dict[str, Any]:
+    """{kind: {contestant: {"items", and of MEASURES those that the kind has}}}; what nobody was asked is left out."""
+    found: dict[str, Any] = {}
+    for kind in KINDS:
+        for name in names:
+            if asked := _asked(filled, kind, name):
+                scores = {measure: score.as_json() for measure, score in _scores(asked, name).items()}
+                found.setdefault(kind, {})[name] = {"items": len(asked), **scores}
+    return found
 
 
 def language_scores(filled: Sequence[Filled]) -> dict[str, Any]:
@@ -93,41 +118,90 @@ def language_scores(filled: Sequence[Filled]) -> dict[str, Any]:
     }
 
 
-def differences(reads: Sequence[Read], filled: Sequence[Filled]) -> dict[str, dict[str, dict[str, Score]]]:
-    """{opponent: {"likelihood": {"bits_per_byte"}, kind: {"exact_match", "edit_similarity"}}}, model − opponent."""
-    return {name: _differences_to(name, reads, filled) for name in OPPONENTS if name in reads[0].bits}
+def later_scores(filled: Sequence[Filled], after: str | None) -> dict[str, Any]:
+    """The same of the holes in lines later than everything trained on, which was written until `after`."""
+    later = [one for one in filled if one.item.later]
+    return {
+        "after": after,
+        "items": len(later),
+        "files": len({one.item.file.name for one in later}),
+        "infilling": infilling_scores(later, ("model", "ngram", "base")),
+    }
 
 
-def _differences_to(opponent: str, reads: Sequence[Read], filled: Sequence[Filled]) -> dict[str, dict[str, Score]]:
-    gains = [read.bits["model"] - read.bits[opponent] for read in reads]
-    found = {"likelihood": {"bits_per_byte": clustered_ratio(gains, [float(read.bytes) for read in reads])}}
-    for kind in KINDS:
-        both = _asked(filled, kind, opponent)
-        if both:
-            files = [one.item.file.name for one in both]
+def file_scores(filled: Sequence[Filled]) -> dict[str, Any]:
+    """What pieces of other files change for the model: {"all" or kind: {"items", measure: {"without", "with",
+    "difference"}}}, the difference item by item."""
+    found = {}
+    for kind in ("all", *KINDS):
+        if asked := [one for one in filled if kind in ("all", one.item.kind) and WITH_FILES in one.answers]:
+            sides = (_scores(asked, "model"), _scores(asked, WITH_FILES), _differences(asked, WITH_FILES, "model"))
             found[kind] = {
-                "exact_match": paired_difference(
-                    [one.exact("model") for one in both], [one.exact(opponent) for one in both], files
-                ),
-                "edit_similarity": paired_difference(
-                    [one.similarity("model") for one in both], [one.similarity(opponent) for one in both], files
-                ),
+                "items": len(asked),
+                **{
+                    measure: {name: side[measure].as_json() for name, side in zip(_SIDES, sides, strict=True)}
+                    for measure in sides[0]
+                },
             }
     return found
 
 
-def _contestants(present: Collection[str]) -> list[str]:
-    return [name for name in ("model", *OPPONENTS) if name in present]
+_SIDES = ("without", "with", "difference")
+
+
+def differences(reads: Sequence[Read], filled: Sequence[Filled]) -> dict[str, Measured]:
+    """{opponent: {"likelihood": {"bits_per_byte"}, kind: {measure}}}, model − opponent."""
+    found: dict[str, Measured] = {}
+    for opponent in OPPONENTS:
+        if opponent in reads[0].bits:
+            gains = [read.bits["model"] - read.bits[opponent] for read in reads]
+            bits = clustered_ratio(gains, [float(read.bytes) for read in reads])
+            found[opponent] = {"likelihood": {"bits_per_byte": bits}}
+            for kind in KINDS:
+                if both := _asked(filled, kind, opponent):
+                    found[opponent][kind] = _differences(both, "model", opponent)
+    return found
 
 
 def _asked(filled: Sequence[Filled], kind: str, contestant: str) -> list[Filled]:
     return [one for one in filled if one.item.kind == kind and contestant in one.answers]
 
 
-def _scores_of(filled: Sequence[Filled], contestant: str) -> dict[str, Any]:
-    files = [one.item.file.name for one in filled]
-    return {
-        "items": len(filled),
-        "exact_match": clustered_share([one.exact(contestant) for one in filled], files).as_json(),
-        "edit_similarity": clustered_mean([one.similarity(contestant) for one in filled], files).as_json(),
-    }
+def _scores(filled: Sequence[Filled], contestant: str) -> dict[str, Score]:
+    found = {}
+    for measure in MEASURES:
+        if measured := _points(filled, contestant, measure):
+            points, sizes, files = measured
+            if measure == "exact_match":
+                found[measure] = clustered_share(points, files)
+            else:
+                sums = [point * size for point, size in zip(points, sizes, strict=True)]
+                found[measure] = clustered_rate(sums, sizes, files)
+    return found
+
+
+def _differences(filled: Sequence[Filled], ours: str, theirs: str) -> dict[str, Score]:
+    """ours − theirs, item by item: far narrower than two intervals side by side."""
+    found = {}
+    for measure in MEASURES:
+        mine, yours = (_points(filled, name, measure) for name in (ours, theirs))
+        if mine and yours:
+            points, sizes, files = mine
+            gains = [(a - b) * size for a, b, size in zip(points, yours[0], sizes, strict=True)]
+            found[measure] = clustered_rate(gains, sizes, files)
+    return found
+
+
+def _points(
+    filled: Sequence[Filled], contestant: str, measure: str
+) -> tuple[list[float], list[float], list[str]] | None:
+    """Of the items that have this score: it, what it weighs (the hole's bytes, of bits for each of them), the file."""
+    rows = [
+        (point, float(one.bytes) if measure == "bits_per_byte" else 1.0, one.item.file.name)
+        for one in filled
+        if (point := one.scores[contestant][measure]) is not None
+    ]
+    if not rows:
+        return None
+    points, sizes, files = zip(*rows, strict=True)
+    return list(points), list(sizes), list(files)

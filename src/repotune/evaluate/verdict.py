@@ -1,7 +1,8 @@
 """One honest sentence: is the model better than the n-gram and than what it began from, or can nobody tell?
 
-Built from the paired intervals alone. Likelihood is judged by bits per byte, lines by exact matches, blocks by edit
-similarity (whole blocks are too rarely exact to tell contestants apart).
+Built from the paired intervals alone. Likelihood is judged by bits per byte, short holes by exact matches, long ones by
+edit similarity (they are too rarely exact to tell contestants apart). Where nothing was to be written the networks are
+compared and not the n-gram, which cannot see that the text goes on.
 """
 
 from __future__ import annotations
@@ -10,10 +11,17 @@ from collections.abc import Mapping
 
 from repotune.evaluate.scores import Score
 
+_EXACT, _ALIKE = "in exact", "in the edit similarity of"
+# (measure, score, how it is introduced, what it is of)
 _MEASURES = (
-    ("likelihood", "bits_per_byte", "in bits per byte"),
-    ("line", "exact_match", "in exact rests of a line"),
-    ("block", "edit_similarity", "in the edit similarity of blocks"),
+    ("likelihood", "bits_per_byte", "in", "bits per byte"),
+    ("rest", "exact_match", _EXACT, "rests of a line"),
+    ("line", "exact_match", _EXACT, "lines"),
+    ("arguments", "exact_match", _EXACT, "call arguments"),
+    ("imports", "exact_match", _EXACT, "imports"),
+    ("block", "edit_similarity", _ALIKE, "blocks"),
+    ("body", "edit_similarity", _ALIKE, "function bodies"),
+    ("nothing", "exact_match", "in", "silence where nothing is needed"),
 )
 _OPPONENTS = {"ngram": "the n-gram", "base": "its base", "untrained": "the untrained model"}
 _WORDS = {1: "better than", 0: "not distinguishable from", -1: "worse than"}
@@ -24,18 +32,23 @@ def verdict(differences: Mapping[str, Mapping[str, Mapping[str, Score]]], files:
 
     Every measure of every opponent is named; what the 95 % interval leaves open is said to be so.
     """
-    against = [_against(_OPPONENTS[opponent], measured) for opponent, measured in differences.items()]
+    against = [_against(opponent, measured) for opponent, measured in differences.items()]
     return f"On {files:,} held-out {'file' if files == 1 else 'files'} the model is {'; it is '.join(against)}."
 
 
 def _against(opponent: str, measured: Mapping[str, Mapping[str, Score]]) -> str:
-    found: dict[int, list[str]] = {sign: [] for sign in _WORDS}
-    for measure, score, words in _MEASURES:
-        if measure in measured:
+    found: dict[int, dict[str, list[str]]] = {sign: {} for sign in _WORDS}
+    for measure, score, introduction, words in _MEASURES:
+        if measure in measured and (opponent, measure) != ("ngram", "nothing"):
             sign = measured[measure][score].sign
-            found[-sign if score == "bits_per_byte" else sign].append(words)  # of bits, fewer are better
-    said = [(_WORDS[sign], _listed(names)) for sign, names in found.items() if names]
-    return _listed([f"{word} {'it' if place else opponent} {names}" for place, (word, names) in enumerate(said)])
+            better = -sign if score == "bits_per_byte" else sign  # of bits, fewer are better
+            found[better].setdefault(introduction, []).append(words)
+    said: list[str] = []
+    for better, groups in found.items():
+        if groups:
+            named = _listed([f"{introduction} {_listed(words)}" for introduction, words in groups.items()])
+            said.append(f"{_WORDS[better]} {'it' if said else _OPPONENTS[opponent]} {named}")
+    return _listed(said)
 
 
 def _listed(names: list[str]) -> str:

@@ -10,7 +10,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from repotune.core.console import size
 
-_KINDS = {"line": "rest of a line", "block": "block"}
+_KINDS = {
+    "rest": "rest of a line",
+    "line": "line",
+    "block": "block",
+    "body": "function body",
+    "arguments": "call arguments",
+    "imports": "import",
+    "nothing": "nothing needed",
+}
 _MODELS = {"model": "this model", "base": "its base", "untrained": "untrained", "ngram": "n-gram"}
 
 

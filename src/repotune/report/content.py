@@ -75,8 +75,8 @@ def headline(inputs: Inputs) -> list[Figure]:
     figures = [
         Figure(plain(bits["model"]), "bits per byte of unseen code", f"n-gram {plain(bits['ngram'])}; fewer is better")
     ]
-    if lines := inputs.results["infilling"].get("line"):
-        exact = {name: percent(of["exact_match"]["value"]) for name, of in lines.items()}
+    if rests := inputs.results["infilling"].get("rest"):
+        exact = {name: percent(of["exact_match"]["value"]) for name, of in rests.items()}
         figures.append(Figure(exact["model"], "of line ends written exactly", f"n-gram {exact['ngram']}"))
     if latency := inputs.trial["keystroke"]["total_ms"]:
         p50, p95 = milliseconds(latency["p50"]), milliseconds(latency["p95"])

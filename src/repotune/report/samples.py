@@ -12,12 +12,24 @@ from dataclasses import dataclass
 from typing import Any
 
 # (kind, how many that the model got exactly, how many that it did not)
-SHOWN = (("line", 3, 3), ("block", 2, 2))
+SHOWN = (
+    ("rest", 2, 2), ("line", 1, 1), ("block", 1, 2), ("body", 1, 1), ("arguments", 1, 1), ("imports", 1, 1),
+    ("nothing", 1, 1),
+)  # fmt: skip
 RULE = (
     "Of each kind the first few that the model got exactly and the first few that it did not, in the order of a hash "
     "of the item alone: nobody picked them."
 )
-_NAMES = {"model": "model", "ngram": "n-gram"}
+_NAMES = {"model": "model", "model_with_files": "model, with other files", "ngram": "n-gram"}
+_KINDS = {
+    "rest": "rest of a line",
+    "line": "line",
+    "block": "block",
+    "body": "function body",
+    "arguments": "call arguments",
+    "imports": "import",
+    "nothing": "nothing needed",
+}
 _LINES_BEFORE, _LINES_AFTER, _WIDEST = 5, 2, 160
 
 
@@ -44,7 +56,7 @@ class Sample:
 
 
 def choose_samples(samples: Sequence[dict[str, Any]]) -> list[Sample]:
-    """The samples to show: lines before blocks, exact ones before misses."""
+    """The samples to show, kind by kind, exact ones before misses."""
     chosen = []
     for kind, exact, missed in SHOWN:
         ordered = sorted((sample for sample in samples if sample["kind"] == kind), key=_hash)
@@ -67,19 +79,24 @@ def _shown(sample: dict[str, Any]) -> Sample:
     before = sample["prefix"].split("\n")
     return Sample(
         title=f"{sample['path']} · {sample['language']}",
-        kind={"line": "rest of a line", "block": "block"}[sample["kind"]],
+        kind=_KINDS[sample["kind"]],
         before="\n".join(_narrow(line, end=True) for line in before[-_LINES_BEFORE:]),
         after="\n".join(_narrow(line) for line in sample["suffix"].split("\n")[: _LINES_AFTER + 1]).rstrip(),
         expected=sample["expected"],
-        answers=tuple(_answer(sample, who) for who in _NAMES if who in sample["answers"]),
+        answers=tuple(_answer(sample, who) for who in _NAMES if _is_shown(sample["answers"], who)),
     )
+
+
+def _is_shown(answers: dict[str, str], who: str) -> bool:
+    """Other files are worth a word where they changed the answer."""
+    return who in answers and (who != "model_with_files" or answers[who] != answers["model"])
 
 
 def _answer(sample: dict[str, Any], who: str) -> Answer:
     text, score = sample["answers"][who].rstrip(), sample["scores"][who]
     same = _common_prefix(text, sample["expected"])
     said = "exact" if score["exact_match"] == 1 else f"{100 * score['edit_similarity']:.0f} % alike"
-    return Answer(_NAMES[who], text[:same], text[same:], said if text else "nothing written")
+    return Answer(_NAMES[who], text[:same], text[same:], said if text or not sample["expected"] else "nothing written")
 
 
 def _common_prefix(first: str, second: str) -> int:

@@ -1,0 +1,167 @@
+"""Who takes part, and what each of them does with the same passages and the same holes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from repotune.core.errors import UserError
+from repotune.core.flow import Work
+from repotune.evaluate.baseline import train_ngram
+from repotune.evaluate.completions import NgramCompleter, complete_by_engine, hole_ids, item_prompt
+from repotune.evaluate.likelihood import cut_passages, header_ids, network_bits
+from repotune.evaluate.ngram import NgramModel, Passage
+from repotune.evaluate.own_code.held_out import HeldOut, read_held_out
+from repotune.evaluate.own_code.items import KINDS, Item
+from repotune.evaluate.own_code.retrieval import Piece, read_retrievals
+from repotune.evaluate.summary import WITH_FILES, Filled, Read
+from repotune.infer.decoder import open_engine
+from repotune.model.weights import load_model, read_config
+from repotune.tokenizer.encoding import Codec, load_codec
+from repotune.train.state import best_checkpoint
+
+# The untrained network rambles to the last token of every hole and is never near: a few holes show as much.
+UNTRAINED_ITEMS = 20
+# What is scored is the model as trained; what rounding its weights for a release costs is measured there.
+WEIGHTS: Literal["f32"] = "f32"
+
+_Prompts = dict[str, list[list[int] | None]]
+"""By contestant, what it is asked about each item, if it is."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Everyone who takes part, and on what."""
+
+    held_out: list[HeldOut]
+    codec: Codec
+    checkpoints: dict[str, Path]  # of `model` and `base` or `untrained`
+    context: int
+    ngram: NgramModel
+
+
+def prepare(work: Work) -> Contest:
+    """Opens what is compared. Raises UserError where no file is held out."""
+    held_out = read_held_out(work.inputs["corpus"])
+    if not held_out:
+        raise UserError("No file is held out to measure on.", "raise corpus.test_share, or add repositories")
+    codec = load_codec(work.inputs["tokenizer"])
+    run, start = work.inputs["run"], "base" if "base" in work.inputs else "untrained"
+    checkpoints = {"model": best_checkpoint(run), start: run / "initial"}
+    context = read_config(checkpoints["model"]).context
+    with work.console.progress("n-gram", 1, "index") as progress:
+        ngram = train_ngram(work.inputs["tokens"], codec, context)
+        progress.advance(note=f"{ngram.tokens:,} tokens")
+    return Contest(held_out, codec, checkpoints, context, ngram)
+
+
+def read_all(work: Work, contest: Contest, most_bytes: int) -> list[Read]:
+    """The bits that each contestant needs for the same passages, of `most_bytes` together."""
+    cuts = cut_passages(contest.held_out, contest.codec, contest.context, most_bytes, work.seed)
+    passages = [passage for _, passage, _ in cuts]
+    headers = [len(header_ids(contest.codec, file.path, contest.context)) for file, _, _ in cuts]
+    bits = _network_bits(work, contest, "likelihood", dict.fromkeys(contest.checkpoints, (passages, headers)))
+    with work.console.progress("likelihood by n-gram", len(passages), "files") as progress:
+        bits["ngram"] = []
+        for passage in passages:
+            bits["ngram"].append(float(contest.ngram.bits(passage).sum()))
+            progress.advance()
+    return [
+        Read(file, length, {name: of[place] for name, of in bits.items()})
+        for place, (file, _, length) in enumerate(cuts)
+    ]
+
+
+def fill_all(work: Work, contest: Contest, items: Sequence[Item]) -> list[Filled]:
+    """Every item with the answers and the bits of all; of an untrained network only for the first of each kind."""
+    pieces = _find_pieces(work, items)
+    prompts = _prompts(contest, items, pieces)
+    answers = _answers(work, contest, items, prompts)
+    bits = _hole_bits(work, contest, items, prompts)
+    sizes = [len(contest.codec.decode_bytes(hole_ids(contest.codec, item, contest.context))) for item in items]
+    return [Filled(*each) for each in zip(items, answers, bits, sizes, pieces, strict=True)]
+
+
+def _find_pieces(work: Work, items: Sequence[Item]) -> list[list[Piece]]:
+    found = []
+    with work.console.progress("pieces of other files", len(items), "items") as progress:
+        retrievals = read_retrievals(work.inputs["corpus"], {item.file.repository for item in items})
+        for item in items:
+            found.append(retrievals[item.file.repository].pieces(item))
+            progress.advance()
+    return found
+
+
+def _prompts(contest: Contest, items: Sequence[Item], pieces: Sequence[Sequence[Piece]]) -> _Prompts:
+    alone = [item_prompt(contest.codec, item, contest.context) for item in items]
+    beside = [
+        item_prompt(contest.codec, item, contest.context, shown) for item, shown in zip(items, pieces, strict=True)
+    ]
+    prompts: _Prompts = {"model": [*alone], WITH_FILES: [*beside]}
+    if "base" in contest.checkpoints:
+        prompts["base"] = [*alone]
+    else:
+        few = {id(item) for kind in KINDS for item in [one for one in items if one.kind == kind][:UNTRAINED_ITEMS]}
+        prompts["untrained"] = [prompt if id(item) in few else None for item, prompt in zip(items, alone, strict=True)]
+    return prompts
+
+
+def _answers(work: Work, contest: Contest, items: Sequence[Item], prompts: _Prompts) -> list[dict[str, str]]:
+    engines = {name: open_engine(folder, weights=WEIGHTS) for name, folder in contest.checkpoints.items()}
+    ngram = NgramCompleter(contest.ngram, contest.codec, contest.context)
+    found = []
+    with work.console.progress("infilling", len(items), "items") as progress:
+        for place, item in enumerate(items):
+            answers = {"ngram": ngram.complete(item)}
+            for name, of in prompts.items():
+                if (prompt := of[place]) is not None:
+                    answers[name] = complete_by_engine(engines[_weights_of(name)], contest.codec, item, prompt)
+            found.append(answers)
+            progress.advance(note=item.kind)
+    return found
+
+
+def _hole_bits(work: Work, contest: Contest, items: Sequence[Item], prompts: _Prompts) -> list[dict[str, float]]:
+    """The bits that each of those asked needs for what stood in the hole, after the same prompt."""
+    ngram = NgramCompleter(contest.ngram, contest.codec, contest.context)
+    found = [{"ngram": ngram.hole_bits(item)} for item in items]
+    holes = [hole_ids(contest.codec, item, contest.context) for item in items]
+    asked = {
+        name: [(prompt, hole) for prompt, hole in zip(of, holes, strict=True) if prompt is not None]
+        for name, of in prompts.items()
+    }
+    passages = {
+        name: (
+            [Passage(np.array(prompt + hole), len(prompt), len(prompt) + len(hole)) for prompt, hole in pairs],
+            [len(prompt) for prompt, _ in pairs],
+        )
+        for name, pairs in asked.items()
+    }
+    for name, of in _network_bits(work, contest, "holes", passages).items():
+        places = [place for place, prompt in enumerate(prompts[name]) if prompt is not None]
+        for place, bits in zip(places, of, strict=True):
+            found[place][name] = bits
+    return found
+
+
+def _network_bits(
+    work: Work, contest: Contest, title: str, passages: Mapping[str, tuple[Sequence[Passage], Sequence[int]]]
+) -> dict[str, list[float]]:
+    """By contestant the bits of each of its passages, which are given with the lengths of their headers."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    total = sum(passage.stop - passage.start for of, _ in passages.values() for passage in of)
+    found = {}
+    with work.console.progress(title, total, "tokens") as progress:
+        for name, (of, headers) in passages.items():
+            network = load_model(contest.checkpoints[_weights_of(name)]).to(device)
+            found[name] = [float(bits.sum()) for bits in network_bits(network, of, headers, progress)]
+    return found
+
+
+def _weights_of(contestant: str) -> str:
+    return "model" if contestant == WITH_FILES else contestant
