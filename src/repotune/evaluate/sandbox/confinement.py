@@ -2,9 +2,10 @@
 
     launcher     isolate()      its children live in a pid namespace of their own
     └── first    enter()        network, mounts and IPC of its own; a root that holds only what is named
-        └── one program  Hold.apply()   another uid, limits, Landlock, seccomp
+        ├── all programs  Hold.share()   limits, Landlock, seccomp
+        └── one program   Hold.enter()   another uid, CPU time
 
-Every step is for good, and each of the last three alone would hold most of what is tried.
+Every step is for good, and any one alone would hold most of what is tried.
 """
 
 from __future__ import annotations
@@ -39,11 +40,15 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a program sees of the file system beside the system's own libraries: absolute paths."""
+    """What a program sees of the file system beside the system's own libraries: absolute paths.
+
+    `proc`: /proc, where the level has one of its own; `scratch`: an empty folder in memory at root.SCRATCH, likewise.
+    """
 
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     proc: bool = False
+    scratch: bool = False
 
 
 def unused_uid(folder: str | None = None) -> int | None:
@@ -78,48 +83,61 @@ def enter(level: Level, places: Places) -> None:
         kernel.adopt_orphans()
         return
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
-    root.build_root(places.readable, places.writable, places.proc)
+    root.build_root(places.readable, places.writable, places.proc, places.scratch)
 
 
 class Hold:
-    """What a single program is held by, prepared once and applied in each forked child.
+    """What programs are held by, prepared once: `share` is inherited by children, `enter` is each program's own.
 
-    `address_space`: whether `limits.memory` bounds what is mapped at all, and not only what is writable and private; a
-    runtime that reserves tens of GB which it never touches (Java, Go, V8) does not start otherwise.
+    `limits`: None for a program of ours, which is not to end. `address_space`: whether `limits.memory` bounds what is
+    mapped at all, and not only what is writable and private; a runtime that reserves tens of GB which it never touches
+    (Java, Go, V8) does not start otherwise.
     """
 
-    def __init__(self, level: Level, places: Places, limits: Limits, uid: int | None, address_space: bool) -> None:
-        self._level, self._uid = level, uid
-        self._limits = _resource_limits(limits, address_space) if level >= Level.LIMITED else []
-        if level == Level.FULL or (level == Level.CONFINED and uid is not None):
+    def __init__(
+        self, level: Level, places: Places, limits: Limits | None, uid: int | None, address_space: bool
+    ) -> None:
+        self._uid = uid if level >= Level.CONFINED else None
+        self._limits: list[tuple[int, int]] = []
+        self._cpu_seconds: int | None = None
+        if limits and level >= Level.LIMITED:
+            self._limits = _resource_limits(limits, address_space)
+            self._cpu_seconds = max(1, math.ceil(limits.cpu_seconds))
+        if limits and (level == Level.FULL or (level == Level.CONFINED and uid is not None)):
             # Elsewhere the kernel would count every process of the user, the editor's and the browser's too.
             self._limits.append((resource.RLIMIT_NPROC, limits.processes))
         self._ruleset, self._filter = -1, None
         if level >= Level.CONFINED:
             readable = (*root.SYSTEM, *places.readable, *(("/proc",) if places.proc else ()))
-            self._ruleset = landlock.open_ruleset(readable, (*root.DEVICES, *places.writable))
+            writable = (*places.writable, *((root.SCRATCH,) if places.scratch else ()))
+            self._ruleset = landlock.open_ruleset(readable, (*root.DEVICES, *writable))
             self._filter = Filter()
 
-    def apply(self) -> None:
-        """Gives up every right that the level takes. Raises OSError; nothing may run after that."""
-        if self._uid is not None and self._level >= Level.CONFINED:
-            os.setgroups([])
-            os.setresgid(self._uid, self._uid, self._uid)
-            os.setresuid(self._uid, self._uid, self._uid)
+    def share(self) -> None:
+        """Gives up, for this process and its children, all but root's uid. Raises OSError; then nothing may run."""
         for kind, most in self._limits:
             resource.setrlimit(kind, (most, most))
+        if self._uid is not None:
+            os.setgroups([])
+            os.setresgid(self._uid, self._uid, self._uid)
         if self._filter is not None:
             kernel.no_new_privileges()
-            if self._uid is None:
-                kernel.drop_capabilities()
             landlock.restrict(self._ruleset)
             self._filter.install()
+            if self._uid is None:
+                kernel.drop_capabilities()
+
+    def enter(self) -> None:
+        """Gives up the uid and starts to count CPU time, in the process of one program. Raises OSError likewise."""
+        if self._uid is not None:
+            os.setresuid(self._uid, self._uid, self._uid)
+        if self._cpu_seconds is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_seconds, self._cpu_seconds))
 
 
 def _resource_limits(limits: Limits, address_space: bool) -> list[tuple[int, int]]:
     """Hard limits: what a process without rights can only lower. Those that this process already has lower stay."""
     wanted = [
-        (resource.RLIMIT_CPU, max(1, math.ceil(limits.cpu_seconds))),
         (resource.RLIMIT_FSIZE, limits.file_size),
         (resource.RLIMIT_NOFILE, 256),
         (resource.RLIMIT_CORE, 0),

@@ -12,13 +12,12 @@ import resource
 import select
 import signal
 import time
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from repotune.evaluate.sandbox import kernel
 from repotune.evaluate.sandbox.confinement import Hold, Level, Places, enter, isolate, open_to_uid
 from repotune.evaluate.sandbox.execution import Limits
+from repotune.evaluate.sandbox.sweep import reap_all
 
 CANNOT_START = 127
 
@@ -62,7 +61,8 @@ def _supervise(specification: dict[str, Any], level: Level, report: int) -> None
     if child == 0:
         _become(specification, hold)
     status, too_long = _wait(child, limits.wall)
-    sweep(level)
+    for _ in reap_all(level):
+        pass
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     _write(
         report,
@@ -82,7 +82,8 @@ def _become(specification: dict[str, Any], hold: Hold) -> None:
         os.chdir(specification["folder"])
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
             signal.signal(ignored, signal.SIG_DFL)
-        hold.apply()
+        hold.share()
+        hold.enter()
         os.closerange(3, 1 << 20)
         os.execvpe(specification["argv"][0], specification["argv"], specification["environment"])
     except BaseException as error:
@@ -100,31 +101,6 @@ def _wait(child: int, seconds: float) -> tuple[int, bool]:
     finally:
         os.close(handle)
     return os.waitpid(child, 0)[1], not ended
-
-
-def sweep(level: Level) -> None:
-    """Kills and reaps all that the program has left. Nothing that it started outlives this."""
-    while True:
-        if level >= Level.FULL:
-            _kill_all()
-        else:
-            _kill_children()
-        try:
-            while os.waitpid(-1, 0 if level >= Level.FULL else os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-
-
-def _kill_all() -> None:
-    with suppress(ProcessLookupError):
-        os.kill(-1, signal.SIGKILL)  # init of a pid namespace: everything in it but itself
-
-
-def _kill_children() -> None:
-    """Orphans are children of this process, which adopts them; those of a killed one follow in the next round."""
-    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-        os.kill(int(child), signal.SIGKILL)
 
 
 def _write(report: int, content: dict[str, Any]) -> None:

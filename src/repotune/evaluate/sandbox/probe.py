@@ -111,13 +111,17 @@ def _tried() -> dict[str, str]:
 
 def _try_seccomp() -> None:
     kernel.no_new_privileges()
-    Hold(Level.CONFINED, Places(), Limits(), None, address_space=True).apply()
+    hold = Hold(Level.CONFINED, Places(), Limits(), None, address_space=True)
+    hold.share()
+    hold.enter()
 
 
 def _try_confined() -> None:
     if landlock.abi() < landlock.SCOPES_ABI and os.geteuid() != 0:
         raise OSError(f"Landlock's ABI is {landlock.abi()}: a program could send signals to the user's other processes")
-    Hold(Level.CONFINED, Places(), Limits(), unused_uid(), address_space=True).apply()
+    hold = Hold(Level.CONFINED, Places(), Limits(), unused_uid(), address_space=True)
+    hold.share()
+    hold.enter()
 
 
 def _try_full(proc: bool = False) -> None:
@@ -126,7 +130,9 @@ def _try_full(proc: bool = False) -> None:
     if first == 0:
         try:
             enter(Level.FULL, Places(proc=proc))
-            Hold(Level.FULL, Places(), Limits(), unused_uid(), address_space=True).apply()
+            hold = Hold(Level.FULL, Places(), Limits(), unused_uid(), address_space=True)
+            hold.share()
+            hold.enter()
         except OSError as error:
             os.write(1, str(error).encode())
             os._exit(1)

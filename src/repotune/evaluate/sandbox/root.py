@@ -24,11 +24,14 @@ SYSTEM = (
     "/etc/localtime",
 )
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+SCRATCH = "/scratch"
 _BASE = Path("/tmp")  # any folder that is always there; its mount is seen in this namespace only
 
 
-def build_root(readable: Sequence[str], writable: Sequence[str], proc: bool) -> None:
-    """Enters the new root: `readable` read-only, `writable` as they are, a few devices and, if `proc`, /proc.
+def build_root(readable: Sequence[str], writable: Sequence[str], proc: bool, scratch: bool) -> None:
+    """Enters the new root: `readable` read-only, `writable` as they are, a few devices and, if asked for, /proc.
+
+    `scratch`: an empty file system in memory at SCRATCH, which /tmp leads to.
 
     Needs CAP_SYS_ADMIN in a mount namespace of its own; /proc needs a pid namespace of its own too. Raises OSError.
     """
@@ -51,10 +54,16 @@ def build_root(readable: Sequence[str], writable: Sequence[str], proc: bool) -> 
     if proc:
         (_BASE / "proc").mkdir()
         kernel.mount("proc", str(_BASE / "proc"), kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    if scratch:
+        _place(Path(SCRATCH)).mkdir(parents=True)
+        options = "mode=1777,size=64m,nr_inodes=4096"
+        kernel.mount("tmpfs", str(_place(Path(SCRATCH))), kernel.MS_NOSUID | kernel.MS_NODEV, options)
+        if not (_BASE / "tmp").exists():
+            (_BASE / "tmp").symlink_to(SCRATCH)
     kernel.enter_root(str(_BASE))
-    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    kernel.set_mount_attributes(root, kernel.MOUNT_ATTR_RDONLY, recursive=False)
-    os.close(root)
+    top = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    kernel.set_mount_attributes(top, kernel.MOUNT_ATTR_RDONLY, recursive=False)
+    os.close(top)
 
 
 def _place(path: Path) -> Path:
