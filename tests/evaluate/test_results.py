@@ -47,9 +47,10 @@ def test_every_contestant_has_every_score_with_an_interval(results_folder: Path)
         assert 15_000 < likelihood["bytes"] <= 20_000
         scores = [likelihood["bits_per_byte"]]
         for kind in KINDS:
-            infilling = dict(results["infilling"][kind][model])
+            infilling = dict(results["infilling"][kind].get(model, {"items": ITEMS}))
             assert infilling.pop("items") == ITEMS
-            assert infilling.keys() == (NAMED if kind != "nothing" else {"exact_match", "edit_similarity"})
+            named = {"bits_per_byte"} if model == "untrained" else NAMED
+            assert infilling.keys() == (named if kind != "nothing" else named & {"exact_match", "edit_similarity"})
             scores += infilling.values()
         for score in scores:
             assert score["low"] <= score["value"] <= score["high"]
@@ -99,8 +100,7 @@ def test_samples_bear_the_scores(results_folder: Path) -> None:
         of_kind = [sample for sample in samples if sample["kind"] == kind]
         for model in ("model", "ngram"):
             for measure in ("edit_similarity", "identifier_f1"):
-                points = [sample["scores"][model][measure] for sample in of_kind]
-                points = [point for point in points if point is not None]
+                points = [of[measure] for sample in of_kind if measure in (of := sample["scores"][model])]
                 if points:
                     stated = results["infilling"][kind][model][measure]["value"]
                     assert sum(points) / len(points) == pytest.approx(stated, abs=1e-5)

@@ -127,7 +127,7 @@ def test_a_small_run_has_a_report_too(build_work, files: dict) -> None:
     )
     for of in kinds:
         for kind in ("block", "body", "imports"):
-            del of[kind]
+            of.pop(kind)
     results["later"] = {"after": None, "items": 0, "files": 0, "infilling": {}}
     trial = files["trial"]["trial.json"]
     for key in ("cold", "keystroke"):

@@ -17,7 +17,7 @@ from repotune.evaluate.completions import NgramCompleter, complete_by_engine, ho
 from repotune.evaluate.likelihood import cut_passages, header_ids, network_bits
 from repotune.evaluate.ngram import NgramModel, Passage
 from repotune.evaluate.own_code.held_out import HeldOut, read_held_out
-from repotune.evaluate.own_code.items import KINDS, Item
+from repotune.evaluate.own_code.items import Item
 from repotune.evaluate.own_code.retrieval import Piece, read_retrievals
 from repotune.evaluate.summary import WITH_FILES, Filled, Read
 from repotune.infer.decoder import open_engine
@@ -25,13 +25,11 @@ from repotune.model.weights import load_model, read_config
 from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.train.state import best_checkpoint
 
-# The untrained network rambles to the last token of every hole and is never near: a few holes show as much.
-UNTRAINED_ITEMS = 20
 # What is scored is the model as trained; what rounding its weights for a release costs is measured there.
 WEIGHTS: Literal["f32"] = "f32"
 
-_Prompts = dict[str, list[list[int] | None]]
-"""By contestant, what it is asked about each item, if it is."""
+_Prompts = dict[str, list[list[int]]]
+"""By contestant, what it is asked about each item."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,8 @@ def read_all(work: Work, contest: Contest, most_bytes: int) -> list[Read]:
 
 
 def fill_all(work: Work, contest: Contest, items: Sequence[Item]) -> list[Filled]:
-    """Every item with the answers and the bits of all; of an untrained network only for the first of each kind."""
+    """Every item with the answers and the bits of all; of an untrained network the bits alone, for it rambles to the
+    last token of every hole and is never near."""
     pieces = _find_pieces(work, items)
     prompts = _prompts(contest, items, pieces)
     answers = _answers(work, contest, items, prompts)
@@ -102,50 +101,46 @@ def _prompts(contest: Contest, items: Sequence[Item], pieces: Sequence[Sequence[
     beside = [
         item_prompt(contest.codec, item, contest.context, shown) for item, shown in zip(items, pieces, strict=True)
     ]
-    prompts: _Prompts = {"model": [*alone], WITH_FILES: [*beside]}
-    if "base" in contest.checkpoints:
-        prompts["base"] = [*alone]
-    else:
-        few = {id(item) for kind in KINDS for item in [one for one in items if one.kind == kind][:UNTRAINED_ITEMS]}
-        prompts["untrained"] = [prompt if id(item) in few else None for item, prompt in zip(items, alone, strict=True)]
-    return prompts
+    return {**dict.fromkeys(contest.checkpoints, alone), WITH_FILES: beside}
 
 
 def _answers(work: Work, contest: Contest, items: Sequence[Item], prompts: _Prompts) -> list[dict[str, str]]:
-    engines = {name: open_engine(folder, weights=WEIGHTS) for name, folder in contest.checkpoints.items()}
+    engines = {
+        name: open_engine(folder, weights=WEIGHTS)
+        for name, folder in contest.checkpoints.items()
+        if name != "untrained"
+    }
     ngram = NgramCompleter(contest.ngram, contest.codec, contest.context)
     found = []
     with work.console.progress("infilling", len(items), "items") as progress:
         for place, item in enumerate(items):
             answers = {"ngram": ngram.complete(item)}
             for name, of in prompts.items():
-                if (prompt := of[place]) is not None:
-                    answers[name] = complete_by_engine(engines[_weights_of(name)], contest.codec, item, prompt)
+                if name != "untrained":
+                    answers[name] = complete_by_engine(engines[_weights_of(name)], contest.codec, item, of[place])
             found.append(answers)
             progress.advance(note=item.kind)
     return found
 
 
 def _hole_bits(work: Work, contest: Contest, items: Sequence[Item], prompts: _Prompts) -> list[dict[str, float]]:
-    """The bits that each of those asked needs for what stood in the hole, after the same prompt."""
+    """The bits that each needs for what stood in the hole, after the same prompt."""
     ngram = NgramCompleter(contest.ngram, contest.codec, contest.context)
     found = [{"ngram": ngram.hole_bits(item)} for item in items]
     holes = [hole_ids(contest.codec, item, contest.context) for item in items]
-    asked = {
-        name: [(prompt, hole) for prompt, hole in zip(of, holes, strict=True) if prompt is not None]
-        for name, of in prompts.items()
-    }
     passages = {
         name: (
-            [Passage(np.array(prompt + hole), len(prompt), len(prompt) + len(hole)) for prompt, hole in pairs],
-            [len(prompt) for prompt, _ in pairs],
+            [
+                Passage(np.array(prompt + hole), len(prompt), len(prompt) + len(hole))
+                for prompt, hole in zip(of, holes, strict=True)
+            ],
+            [len(prompt) for prompt in of],
         )
-        for name, pairs in asked.items()
+        for name, of in prompts.items()
     }
     for name, of in _network_bits(work, contest, "holes", passages).items():
-        places = [place for place, prompt in enumerate(prompts[name]) if prompt is not None]
-        for place, bits in zip(places, of, strict=True):
-            found[place][name] = bits
+        for bits, needed in zip(found, of, strict=True):
+            bits[name] = needed
     return found
 
 

@@ -16,7 +16,8 @@
 
 Contestants are `model`, `ngram`, and `base` where one was gone on from, else `untrained`. Kinds are `rest`, `line`,
 `block`, `body`, `arguments`, `imports` and `nothing`, those that the files hold; measures `exact_match`,
-`edit_similarity`, `identifier_f1` and `bits_per_byte`, the latter two where holes have identifiers or text.
+`edit_similarity`, `identifier_f1` and `bits_per_byte`, the latter two where holes have identifiers or text, and of the
+untrained the last alone.
 `samples.jsonl` holds every item with every answer, those to prompts with pieces as `model_with_files`.
 """
 

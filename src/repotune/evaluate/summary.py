@@ -41,8 +41,8 @@ class Read:
 
 @dataclass(frozen=True)
 class Filled:
-    """An item with the answers of those that were asked, and the bits that each needed for what stood in the hole,
-    which is `bytes` long as far as it was measured. `pieces` are what WITH_FILES was shown of other files."""
+    """An item with the answers of those that were asked, and the bits that all needed for what stood in the hole, which
+    is `bytes` long as far as it was measured. `pieces` are what WITH_FILES was shown of other files."""
 
     item: Item
     answers: Mapping[str, str]
@@ -52,17 +52,19 @@ class Filled:
 
     @cached_property
     def scores(self) -> dict[str, dict[str, float | None]]:
-        """By contestant and measure; None where a hole without identifiers or without text has no such score."""
-        return {name: self._scores(name) for name in self.answers}
+        """By contestant and measure; None where it gave no answer, or a hole without identifiers or without text has no
+        such score."""
+        return {name: self._scores(name) for name in self.bits}
 
     def _scores(self, contestant: str) -> dict[str, float | None]:
-        answer, expected = self.answers[contestant], self.item.expected
-        return {
-            "exact_match": exact_match(answer, expected),
-            "edit_similarity": edit_similarity(answer, expected),
-            "identifier_f1": identifier_f1(answer, expected, self.item.file.language),
-            "bits_per_byte": self.bits[contestant] / self.bytes if self.bytes else None,
-        }
+        scores = dict[str, float | None].fromkeys(MEASURES)
+        if self.bytes:
+            scores["bits_per_byte"] = self.bits[contestant] / self.bytes
+        if (answer := self.answers.get(contestant)) is not None:
+            scores["exact_match"] = exact_match(answer, self.item.expected)
+            scores["edit_similarity"] = edit_similarity(answer, self.item.expected)
+            scores["identifier_f1"] = identifier_f1(answer, self.item.expected, self.item.file.language)
+        return scores
 
     def as_json(self) -> dict[str, Any]:
         """A line of samples.jsonl."""
@@ -78,7 +80,7 @@ class Filled:
             "pieces": [f"{piece.path}:{piece.line}" for piece in self.pieces],
             "answers": dict(self.answers),
             "scores": {
-                name: {measure: None if score is None else round(score, 6) for measure, score in scores.items()}
+                name: {measure: round(score, 6) for measure, score in scores.items() if score is not None}
                 for name, scores in self.scores.items()
             },
         }
@@ -99,13 +101,14 @@ def likelihood_scores(reads: Sequence[Read]) -> dict[str, Any]:
 
 
 def infilling_scores(filled: Sequence[Filled], names: Sequence[str] = ("model", *OPPONENTS)) -> dict[str, Any]:
-    """{kind: {contestant: {"items", and of MEASURES those that the kind has}}}; what nobody was asked is left out."""
+    """{kind: {contestant: {"items", and of MEASURES those that both have}}}; kinds without items are left out."""
     found: dict[str, Any] = {}
     for kind in KINDS:
-        for name in names:
-            if asked := _asked(filled, kind, name):
-                scores = {measure: score.as_json() for measure, score in _scores(asked, name).items()}
-                found.setdefault(kind, {})[name] = {"items": len(asked), **scores}
+        asked = _of_kind(filled, kind)
+        for name in _present(asked, names):
+            if scores := _scores(asked, name):
+                told = {measure: score.as_json() for measure, score in scores.items()}
+                found.setdefault(kind, {})[name] = {"items": len(asked), **told}
     return found
 
 
@@ -134,7 +137,7 @@ def file_scores(filled: Sequence[Filled]) -> dict[str, Any]:
     "difference"}}}, the difference item by item."""
     found = {}
     for kind in ("all", *KINDS):
-        if asked := [one for one in filled if kind in ("all", one.item.kind) and WITH_FILES in one.answers]:
+        if asked := _of_kind(filled, kind):
             sides = (_scores(asked, "model"), _scores(asked, WITH_FILES), _differences(asked, WITH_FILES, "model"))
             found[kind] = {
                 "items": len(asked),
@@ -158,13 +161,17 @@ def differences(reads: Sequence[Read], filled: Sequence[Filled]) -> dict[str, Me
             bits = clustered_ratio(gains, [float(read.bytes) for read in reads])
             found[opponent] = {"likelihood": {"bits_per_byte": bits}}
             for kind in KINDS:
-                if both := _asked(filled, kind, opponent):
-                    found[opponent][kind] = _differences(both, "model", opponent)
+                if told := _differences(_of_kind(filled, kind), "model", opponent):
+                    found[opponent][kind] = told
     return found
 
 
-def _asked(filled: Sequence[Filled], kind: str, contestant: str) -> list[Filled]:
-    return [one for one in filled if one.item.kind == kind and contestant in one.answers]
+def _of_kind(filled: Sequence[Filled], kind: str) -> list[Filled]:
+    return [one for one in filled if kind in ("all", one.item.kind)]
+
+
+def _present(filled: Sequence[Filled], names: Sequence[str]) -> list[str]:
+    return [name for name in names if filled and name in filled[0].bits]
 
 
 def _scores(filled: Sequence[Filled], contestant: str) -> dict[str, Score]:

@@ -2,7 +2,7 @@
 
 Built from the paired intervals alone. Likelihood is judged by bits per byte, short holes by exact matches, long ones by
 edit similarity (they are too rarely exact to tell contestants apart). Where nothing was to be written the networks are
-compared and not the n-gram, which cannot see that the text goes on.
+compared and not the n-gram, which cannot see that the text goes on; what is untrained gives no answers to compare.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def verdict(differences: Mapping[str, Mapping[str, Mapping[str, Score]]], files:
 def _against(opponent: str, measured: Mapping[str, Mapping[str, Score]]) -> str:
     found: dict[int, dict[str, list[str]]] = {sign: {} for sign in _WORDS}
     for measure, score, introduction, words in _MEASURES:
-        if measure in measured and (opponent, measure) != ("ngram", "nothing"):
-            sign = measured[measure][score].sign
-            better = -sign if score == "bits_per_byte" else sign  # of bits, fewer are better
+        told = measured.get(measure, {}).get(score)
+        if told is not None and (opponent, measure) != ("ngram", "nothing"):
+            better = -told.sign if score == "bits_per_byte" else told.sign  # of bits, fewer are better
             found[better].setdefault(introduction, []).append(words)
     said: list[str] = []
     for better, groups in found.items():

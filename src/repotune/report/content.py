@@ -76,7 +76,7 @@ def headline(inputs: Inputs) -> list[Figure]:
         Figure(plain(bits["model"]), "bits per byte of unseen code", f"n-gram {plain(bits['ngram'])}; fewer is better")
     ]
     if rests := inputs.results["infilling"].get("rest"):
-        exact = {name: percent(of["exact_match"]["value"]) for name, of in rests.items()}
+        exact = {name: percent(rests[name]["exact_match"]["value"]) for name in ("model", "ngram")}
         figures.append(Figure(exact["model"], "of line ends written exactly", f"n-gram {exact['ngram']}"))
     if latency := inputs.trial["keystroke"]["total_ms"]:
         p50, p95 = milliseconds(latency["p50"]), milliseconds(latency["p95"])

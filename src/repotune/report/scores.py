@@ -66,7 +66,6 @@ def _bits(likelihood: Json) -> Table:
 
 
 def _exact(infilling: Json) -> Table:
-    """The untrained are left out: they are never exact."""
     rows = [
         (
             f"{KINDS[kind]}: {CONTESTANTS[name]}" if name != "model" else KINDS[kind],
@@ -76,7 +75,7 @@ def _exact(infilling: Json) -> Table:
         )
         for kind, measured in infilling.items()
         for name, of in measured.items()
-        if name != "untrained"
+        if "exact_match" in of
     ]
     return _whiskers("Exact answers, the model's in bold", rows, percent)
 
@@ -117,12 +116,13 @@ def _value(of: Json | None, measure: str) -> str:
 
 
 def _differences(opponent: str, measured: Json) -> Table:
+    measures = [measure for measure in _MEASURES if any(measure in scores for scores in measured.values())]
     rows = [
-        ({**KINDS, "likelihood": "Whole files"}[part], *(_difference(scores.get(name), name) for name in _MEASURES))
+        ({**KINDS, "likelihood": "Whole files"}[part], *(_difference(scores.get(name), name) for name in measures))
         for part, scores in measured.items()
     ]
     caption = f"Model minus {_in_a_sentence(CONTESTANTS[opponent])}, pair by pair: 95 % intervals"
-    return Table(caption, ("", *_MEASURES.values()), rows)
+    return Table(caption, ("", *(_MEASURES[measure] for measure in measures)), rows)
 
 
 def _difference(score: Json | None, measure: str) -> str:
