@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from repotune.model import attention, blockwise
-from repotune.model.attention import Positions, alibi_slopes, fused_attention
+from repotune.model.attention import Positions, alibi_slopes, fused_attention, rotate, rotations
 from repotune.model.blockwise import blockwise_attention
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
@@ -127,3 +127,10 @@ def test_a_window_holds_within_a_document(path: str) -> None:
     ids[0, 12] = (ids[0, 12] + 1) % 64
     moved = (network.features(ids, documents) - before)[0].abs().amax(-1) > 0
     assert moved.nonzero().flatten().tolist() == [12, 13, 14, 15]
+
+
+def test_a_rotations_gradient_is_turned_back() -> None:
+    config = ModelConfig(vocabulary=32, width=16, layers=1, heads=2, kv_heads=2, hidden=32, context=8)
+    cosine_TE, sine_TE = (part.double() for part in rotations(config, torch.arange(5)))
+    x_BHTE = torch.randn(2, 2, 5, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: rotate(x, cosine_TE, sine_TE), x_BHTE)

@@ -8,11 +8,14 @@ from torch.nn import functional as F
 
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
+from repotune.train import loss as loss_module
 from repotune.train.loss import head_loss, token_losses
 
 
+@pytest.mark.parametrize("kept", [1, 600 * 97, 2**26], ids=["a chunk", "two chunks", "all"])
 @pytest.mark.parametrize("count", [1, 511, 512, 1300])
-def test_loss_and_gradients_are_those_of_cross_entropy(count: int) -> None:
+def test_loss_and_gradients_are_those_of_cross_entropy(count: int, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss_module, "_KEPT", kept)
     torch.manual_seed(1)
     targets_BT = torch.randint(97, (1, count))
     results = []

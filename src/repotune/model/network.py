@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from repotune.model.attention import Attention, Positions
 from repotune.model.configuration import ModelConfig
+from repotune.model.norms import for_products, norm_of
 
 
 class Network(nn.Module):
@@ -32,7 +33,7 @@ class Network(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary, config.width)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(config, dropout) for _ in range(config.layers))
-        self.norm = _norm(config)
+        self.norm = norm_of(config)
         self.head = nn.Linear(config.width, config.vocabulary, bias=False)
         if config.tied:
             self.head.weight = self.embedding.weight
@@ -82,15 +83,15 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, dropout: float) -> None:
         super().__init__()
-        self.attention_norm = _norm(config)
+        self.attention_norm = norm_of(config)
         self.attention = Attention(config)
-        self.feed_forward_norm = _norm(config)
+        self.feed_forward_norm = norm_of(config)
         self.feed_forward = SwiGLU(config) if config.activation == "swiglu" else GELU(config)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, positions: Positions) -> Tensor:
-        x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), positions))
-        y_BTD: Tensor = x_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTD)))
+        x_BTD = x_BTD + self.dropout(self.attention(for_products(self.attention_norm(x_BTD)), positions))
+        y_BTD: Tensor = x_BTD + self.dropout(self.feed_forward(for_products(self.feed_forward_norm(x_BTD))))
         return y_BTD
 
 
@@ -120,9 +121,3 @@ class GELU(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         result_BTD: Tensor = self.down(F.gelu(self.up(x_BTD), approximate=self.approximate))
         return result_BTD
-
-
-def _norm(config: ModelConfig) -> nn.Module:
-    if config.norm == "rms":
-        return nn.RMSNorm(config.width, eps=config.norm_epsilon)
-    return nn.LayerNorm(config.width, eps=config.norm_epsilon, bias=config.biases == "all")
