@@ -162,12 +162,11 @@ def _finished(told: dict[str, Any], output: str, dropped: bool, limits: Limits) 
     code = os.waitstatus_to_exitcode(told["status"])
     killed = -code if code < 0 else None
     exceeded: Literal["cpu", "wall", "memory", "output"] | None = "output" if dropped else None
-    if told["too_long"]:
-        exceeded = "wall"
-    elif killed in (signal.SIGXCPU, signal.SIGKILL) and told["cpu_seconds"] >= limits.cpu_seconds * 0.95:
-        exceeded = "cpu"
-    elif killed == signal.SIGKILL:
-        exceeded = "memory"  # nobody else kills it outright than the kernel that has run out of memory
+    if told["exceeded"] is not None:
+        exceeded = told["exceeded"]
+    elif killed in (signal.SIGXCPU, signal.SIGKILL):
+        # Nobody else kills it outright than the kernel, for its limit of CPU time or since memory has run out.
+        exceeded = "cpu" if told["cpu_seconds"] >= limits.cpu_seconds else "memory"
     return Finished(
         status=None if killed else code,
         signal=killed,

@@ -26,6 +26,8 @@ from repotune.evaluate.sandbox import kernel, landlock, root
 from repotune.evaluate.sandbox.execution import Limits
 from repotune.evaluate.sandbox.seccomp import Filter
 
+# RLIMIT_CPU is a backstop, for a process that the program has forked: kernel.cpu_seconds says why it is not exact.
+_TICKS_OFF = 2
 _UNUSED_UIDS = range(61184, 65520)  # what systemd keeps for users that exist only while something runs
 
 
@@ -102,7 +104,7 @@ class Hold:
         self._cpu_seconds: int | None = None
         if limits and level >= Level.LIMITED:
             self._limits = _resource_limits(limits, address_space)
-            self._cpu_seconds = max(1, math.ceil(limits.cpu_seconds))
+            self._cpu_seconds = math.ceil(_TICKS_OFF * limits.cpu_seconds)
         if limits and (level == Level.FULL or (level == Level.CONFINED and uid is not None)):
             # Elsewhere the kernel would count every process of the user, the editor's and the browser's too.
             self._limits.append((resource.RLIMIT_NPROC, limits.processes))

@@ -60,7 +60,7 @@ def _supervise(specification: dict[str, Any], level: Level, report: int) -> None
     child = os.fork()
     if child == 0:
         _become(specification, hold)
-    status, too_long = _wait(child, limits.wall)
+    status, exceeded = _wait(child, limits, level)
     for _ in reap_all(level):
         pass
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -68,7 +68,7 @@ def _supervise(specification: dict[str, Any], level: Level, report: int) -> None
         report,
         {
             "status": status,
-            "too_long": too_long,
+            "exceeded": exceeded,
             "cpu_seconds": used.ru_utime + used.ru_stime,
             "wall_seconds": time.monotonic() - started,
         },
@@ -91,16 +91,20 @@ def _become(specification: dict[str, Any], hold: Hold) -> None:
     os._exit(CANNOT_START)
 
 
-def _wait(child: int, seconds: float) -> tuple[int, bool]:
-    """The child's wait status, and whether it had to be killed since `seconds` were over."""
-    handle = os.pidfd_open(child)
-    try:
-        ended, _, _ = select.select([handle], [], [], seconds)
-        if not ended:
+def _wait(child: int, limits: Limits, level: Level) -> tuple[int, str | None]:
+    """The child's wait status, and the limit for which it had to be killed. CPU time here is the child's own."""
+    handle, deadline, exceeded = os.pidfd_open(child), time.monotonic() + limits.wall, None
+    bounded = level >= Level.LIMITED
+    while exceeded is None:
+        left = limits.cpu_seconds - kernel.cpu_seconds(child) if bounded else limits.wall
+        until_wall = deadline - time.monotonic()
+        if left <= 0 or until_wall <= 0:
+            exceeded = "cpu" if left <= 0 else "wall"
             signal.pidfd_send_signal(handle, signal.SIGKILL)
-    finally:
-        os.close(handle)
-    return os.waitpid(child, 0)[1], not ended
+        elif select.select([handle], [], [], min(left + 0.001, until_wall))[0]:
+            break
+    os.close(handle)
+    return os.waitpid(child, 0)[1], exceeded
 
 
 def _write(report: int, content: dict[str, Any]) -> None:

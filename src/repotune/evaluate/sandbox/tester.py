@@ -113,7 +113,7 @@ class Tester:
             return Verdict.TIMEOUT, f"still there after {self._limits.wall:g} s"
         if lost != Link.ENDED:
             return Verdict.FAILED, lost
-        if code < 0 and seconds >= 0.95 * self._limits.cpu_seconds:
+        if code < 0 and seconds >= self._limits.cpu_seconds:
             return Verdict.TIMEOUT, f"{seconds:.1f} s of CPU time"
         if code == OUT_OF_MEMORY:
             return Verdict.MEMORY, "MemoryError"

@@ -93,7 +93,7 @@ def _become_zygote(specification: dict[str, Any], level: Level, limits: Limits, 
         enter(level, places)
         hold = Hold(level, places, limits, uid, address_space=True)
         scratch = SCRATCH if level >= Level.FULL else specification["scratch"]
-        Zygote(control, hold, level, scratch, limits.output).serve()
+        Zygote(control, hold, level, scratch, limits).serve()
     except OSError as error:
         send_frame(control, str(error).encode())
     finally:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import itertools
 import os
 import select
 import socket
 import stat
 import struct
+import sys
 from pathlib import Path
 
-from repotune.evaluate.sandbox import candidate
+from repotune.evaluate.sandbox import candidate, kernel
 from repotune.evaluate.sandbox.confinement import Hold, Level
+from repotune.evaluate.sandbox.execution import Limits
 from repotune.evaluate.sandbox.frames import receive_frame, send_frame
 from repotune.evaluate.sandbox.sweep import kill_all, reap_all
 
@@ -35,9 +38,9 @@ _LOADED = """
 class Zygote:
     """`control` is the socket to the trusted side; `scratch` the folder that candidates write in."""
 
-    def __init__(self, control: socket.socket, hold: Hold, level: Level, scratch: str, output: int) -> None:
+    def __init__(self, control: socket.socket, hold: Hold, level: Level, scratch: str, limits: Limits) -> None:
         self._control, self._hold, self._level = control, hold, level
-        self._scratch, self._output = Path(scratch), output
+        self._scratch, self._limits = Path(scratch), limits
         self._clean = self._state()
 
     def serve(self) -> None:
@@ -45,6 +48,10 @@ class Zygote:
         for name in _LOADED.split():
             importlib.import_module(name)
         candidate.rehearse()
+        for stream in (sys.stdout, sys.stderr):
+            assert isinstance(stream, io.TextIOWrapper)
+            # A candidate is killed at its end, and what it still held back would be lost.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
         os.chdir(self._scratch)
         if self._level >= Level.FULL:
             self._hold.share()
@@ -84,7 +91,7 @@ class Zygote:
         os.close(writing)
         output = self._wait(child, reading)
         status, seconds = self._sweep(child)
-        output += self._read(reading, self._output - len(output))
+        output += self._read(reading, self._limits.output - len(output))
         os.close(reading)
         if self._state() != self._clean:
             self._renew()
@@ -110,14 +117,16 @@ class Zygote:
         waiting = select.poll()
         for descriptor in (handle, reading, self._control.fileno()):
             waiting.register(descriptor, select.POLLIN)
+        alive, left = True, self._limits.cpu_seconds
         while True:
-            ready = dict(waiting.poll())
-            if handle in ready:
-                kill_all(self._level)  # and the orphans, that hold the socket open
+            ready = dict(waiting.poll(1000 * left + 1 if alive and self._level >= Level.LIMITED else None))
+            if alive and (handle in ready or (left := self._left(child)) <= 0):
+                kill_all(self._level)  # its orphans too, that hold the socket open
                 waiting.unregister(handle)
+                alive = False
             if reading in ready:
                 chunk = os.read(reading, _CHUNK)
-                kept += chunk[: self._output - len(kept)]
+                kept += chunk[: self._limits.output - len(kept)]
                 if not chunk:
                     waiting.unregister(reading)
             if self._control.fileno() in ready:
@@ -125,6 +134,10 @@ class Zygote:
                     os._exit(0)  # the trusted side is gone, and the namespace goes with its init
                 os.close(handle)
                 return bytes(kept)
+
+    def _left(self, child: int) -> float:
+        used = kernel.cpu_seconds(child) if self._level >= Level.LIMITED else 0.0
+        return self._limits.cpu_seconds - used
 
     def _sweep(self, child: int) -> tuple[int, float]:
         """The candidate's wait status, and the CPU seconds of all that it was."""
