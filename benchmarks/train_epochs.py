@@ -4,7 +4,7 @@ All train the same network (1M parameters, sequence 256) on the same tokens in t
 is that of its config/train_shakespeare_char.py: AdamW, rate 1e-3 by a cosine to a tenth, beta2 0.99, decay 0.1, dropout
 0.2. nanochat's is that of its base_train.py: Muon at 0.02 for matrices, momentum 0.95; AdamW at 0.2 for embeddings and
 0.004 for the head (here tied, so 0.2), betas (0.8, 0.95), scaled by (width / 768)^-0.5; linear cooldown over the last
-fifth; no decay, no dropout. Both also with their rates halved and doubled, the best of each counts.
+fifth; no decay, no dropout. Both also with their rates halved, doubled and times four; the best of all counts.
 
     python benchmarks/train_epochs.py [--quick]
 """
@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the text, and no other rates")
     quick = parser.parse_args().quick
-    scales = (1.0,) if quick else (0.5, 1.0, 2.0)
+    scales = (1.0,) if quick else (0.5, 1.0, 2.0, 4.0)
     with small_corpus(megabytes=0.1 if quick else 0.6) as corpus:
         peers = [told(corpus, way(scale)) for way in (nanogpt, nanochat) for scale in scales]
         best = min(peers, key=lambda run: run.bits_per_byte)
