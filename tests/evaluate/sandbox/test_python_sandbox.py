@@ -55,7 +55,8 @@ def same(it): return it
     [
         "None", "True", "-0.0", "1e308 * 10", "[1, 'a', 2.5, None]", "(1, (2, [3]))", "{1: 'a', (2, 3): {'b'}}",
         "2 ** 70", "10 ** 9000", "'\\ud800 é'", "b'\\x00\\xff'", "bytearray(b'x')", "3 + 4j", "range(1, 9, 2)",
-        "frozenset({1, 2})", "deque([1, 2])", "Decimal('1.10')", "Fraction(1, 3)", "date(2024, 2, 29)", "datetime(2024, 1, 1, 12)",
+        "frozenset({1, 2})", "deque([1, 2])", "Decimal('1.10')", "Fraction(1, 3)", "date(2024, 2, 29)",
+        "datetime(2024, 1, 1, 12)",
         "timedelta(days=1, seconds=3)", "OrderedDict(a=1)", "Counter('aab')", "defaultdict(list, a=[1])",
         "Point(1, 2)", "Number.ONE", "Colour.RED",
     ],
@@ -172,6 +173,13 @@ def test_outcomes_come_in_order_and_programs_are_read_as_they_are_needed(sandbox
     assert next(outcomes).verdict == Verdict.FAILED
     assert len(read) < 100
     assert [each.verdict == Verdict.PASSED for each in outcomes] == [bool(number % 7) for number in range(1, 500)]
+
+
+def test_a_run_that_is_given_up_leaves_nothing_for_the_next(sandbox: PythonSandbox) -> None:
+    for outcome in sandbox.run(PythonProgram(f"f = {number}", "assert f == -1") for number in range(100)):
+        assert outcome.verdict == Verdict.FAILED
+        break
+    assert judge(sandbox, "f = 1", "assert f == 1").verdict == Verdict.PASSED
 
 
 def test_a_killed_worker_costs_nothing(sandbox: PythonSandbox) -> None:

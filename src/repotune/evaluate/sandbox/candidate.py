@@ -34,12 +34,12 @@ def repeat(values: List[float], names: Dict[str, object]) -> List[float]:
 """
 
 
-def serve(connection: socket.socket, source: str) -> None:
-    """Never returns."""
+def serve(connection: socket.socket, source: str, wanted: Sequence[str]) -> None:
+    """Loads `source`, tells what it has for the names `wanted`, and does what is asked. Never returns."""
     status = 0
     try:
         gc.enable()
-        _Side(connection).run(source)
+        _Side(connection).run(source, wanted)
     except LinkClosedError:
         pass
     except MemoryError:
@@ -61,7 +61,6 @@ def rehearse() -> None:
             served.start()
             tests = Link(theirs, Codec(side._refer, side._resolve), side._perform)
             tests.hear()
-            tests.ask("get", "repeat")
             tests.call(0, ([1, 2.5, "a", (3,)], {"b": None}), {})
             theirs.shutdown(socket.SHUT_RDWR)
             served.join()
@@ -70,7 +69,7 @@ def rehearse() -> None:
 
 def _serve_once(side: _Side) -> None:
     with suppress(LinkClosedError):
-        side.run(_REHEARSAL)
+        side.run(_REHEARSAL, ["repeat"])
 
 
 class _Side:
@@ -80,7 +79,7 @@ class _Side:
         self._module = types.ModuleType(_NAME)
         self._link = Link(connection, Codec(self._refer, self._resolve), self._perform)
 
-    def run(self, source: str) -> None:
+    def run(self, source: str, wanted: Sequence[str]) -> None:
         try:
             code = compile(source, f"{_NAME}.py", "exec", dont_inherit=True)
         except Exception as error:
@@ -89,13 +88,13 @@ class _Side:
         sys.modules[_NAME] = self._module
         try:
             exec(code, self._module.__dict__)
+            self._link.tell("=", ["", self._found(wanted)])
         except MemoryError:
             self._link.tell("=", ["memory", "MemoryError"])
             return
         except Exception as error:
             self._link.tell("=", ["failed", describe(error)])
             return
-        self._link.tell("=", ["", ""])
         self._link.serve()
 
     def _refer(self, value: Any) -> list[Any]:
@@ -115,13 +114,14 @@ class _Side:
     def _perform(self, what: str, fields: Sequence[Any], arguments: Any) -> object:
         return _ACTIONS[what](self, fields, arguments)
 
-    def _get(self, fields: Sequence[Any], _: Any) -> object:
-        """[kind, value] of a global name: kind is "value", "module" or "missing"."""
+    def _found(self, wanted: Sequence[str]) -> list[list[Any]]:
+        """[name, "value" or "module", value] of those of the names that the candidate has."""
         namespace = self._module.__dict__
-        if fields[0] not in namespace:
-            return ["missing", None]
-        value = namespace[fields[0]]
-        return ["module", value.__name__] if isinstance(value, types.ModuleType) else ["value", value]
+        values = [(name, namespace[name]) for name in wanted if name in namespace]
+        return [
+            [name, "module", value.__name__] if isinstance(value, types.ModuleType) else [name, "value", value]
+            for name, value in values
+        ]
 
     def _call(self, fields: Sequence[Any], arguments: Any) -> object:
         positional, named = arguments
@@ -135,7 +135,6 @@ class _Side:
 
 
 _ACTIONS: dict[str, Callable[[_Side, Sequence[Any], Any], object]] = {
-    "get": _Side._get,
     "call": _Side._call,
     "next": _Side._next,
     "iterate": lambda side, fields, _: side._refer(iter(side._objects[fields[0]]))[1],

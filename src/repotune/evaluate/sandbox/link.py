@@ -19,7 +19,7 @@ from repotune.evaluate.sandbox.wire import MUTABLE, Codec, refill
 _LENGTH = struct.Struct("<I")
 _MESSAGE_LIMIT = 16 << 20  # bytes; a list of a million ints is 7 MB
 _TOTAL_LIMIT = 256 << 20  # received in one program's life
-_CHUNK = 1 << 16
+_CHUNK = 1 << 13
 
 
 class LinkClosedError(BaseException):
@@ -75,12 +75,12 @@ class Link:
             head, rest = self._receive()
             self._reply(head, rest)
 
-    def hear(self) -> tuple[str, str]:
-        """What the other end tells without having been asked: (kind, text)."""
+    def hear(self) -> tuple[str, Any]:
+        """What the other end tells without having been asked: (kind, content)."""
         told = self._answer()[0]
         if not isinstance(told, list) or len(told) != 2 or not isinstance(told[0], str):
             raise self._closed("what came is not an answer")
-        return told[0], str(told[1])
+        return told[0], told[1]
 
     def tell(self, kind: str, *fields: object) -> None:
         self._send(self._codec.encode([kind, *fields]))

@@ -57,35 +57,31 @@ def _yes(reached: bool) -> str:
 @functools.cache
 def probe() -> Probe:
     """Tries everything, once for this process (about 0.1 s)."""
-    tried = _tried() if sys.platform == "linux" else {}
-    missing = {}
     if sys.platform != "linux":
-        missing = {"confined": f"Landlock and seccomp are Linux's, and this is {sys.platform}"}
-    elif reason := tried["confined"]:
-        missing["confined"] = reason
-    if reason := tried.get("full", missing.get("confined", "")):
-        missing["full"] = reason
-    level = Level.LIMITED
-    if "confined" not in missing:
-        level = Level.CONFINED
-    if "full" not in missing and tried:
-        level = Level.FULL
+        nothing = {"limited": f"the sandbox is made of what Linux has, and this is {sys.platform}"}
+        return Probe(Level.NONE, os.uname().sysname, 0, False, False, False, False, nothing)
+    tried = _tried()
+    missing = {name: tried[name] for name in ("confined", "full") if tried[name]}
+    level = Level.FULL if "full" not in missing else Level.LIMITED if "confined" in missing else Level.CONFINED
     return Probe(
         level=level,
         system=f"{os.uname().sysname} {os.uname().release}",
         landlock_abi=landlock.abi(),
-        seccomp=bool(tried) and not tried["seccomp"],
-        namespaces=bool(tried) and not tried["full"],
-        proc=bool(tried) and not tried["proc"],
+        seccomp=not tried["seccomp"],
+        namespaces=not tried["full"],
+        proc=not tried["proc"],
         uid_dropped=unused_uid() is not None,
         missing=missing,
     )
 
 
 def require(level: Level) -> None:
-    """Raises UserError where this machine cannot hold a program as `level` says: such a program is not run."""
+    """Raises UserError where this machine cannot hold a program as `level` says: such a program is not run.
+
+    Outside Linux nothing is run, whatever the level.
+    """
     reached = probe()
-    if level <= reached.level:
+    if level <= reached.level and reached.level > Level.NONE:
         return
     reason = next(iter(reached.missing.values()))
     raise UserError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import functools
 import importlib
+import json
 import os
 import signal
 import socket
@@ -41,12 +42,13 @@ class _UnsendableError(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A candidate that loads, and its tests."""
+    """A candidate that loads, and the code of its tests; `fault` says why there is none."""
 
     connection: socket.socket
     session: _Session
-    tests: str
-    entry_point: str | None
+    code: CodeType | None
+    wanted: tuple[str, ...]
+    fault: str
 
 
 class Tester:
@@ -58,10 +60,11 @@ class Tester:
 
     def start(self, candidate: str, tests: str, entry_point: str | None) -> Running:
         """Has the candidate loaded. Raises OSError where the zygote is gone."""
+        code, wanted, fault = _compiled(tests, entry_point)
         mine, theirs = socket.socketpair()
         with theirs:
-            send_frame(self._control, candidate.encode("utf-8", "surrogatepass"), theirs.fileno())
-        return Running(mine, _Session(mine), tests, entry_point)
+            send_frame(self._control, json.dumps([candidate, wanted]).encode(), theirs.fileno())
+        return Running(mine, _Session(mine), code, wanted, fault)
 
     def finish(self, running: Running) -> Outcome:
         """Runs the tests and ends the candidate. Raises OSError where the zygote is gone."""
@@ -69,7 +72,7 @@ class Tester:
         session = running.session
         with running.connection:
             session.link.bound(self._limits.wall)
-            verdict, detail = self._judge(session, running.tests, running.entry_point)
+            verdict, detail = self._judge(running)
         self._control.sendall(b"e")
         ended = receive_frame(self._control)
         if ended is None:
@@ -82,17 +85,15 @@ class Tester:
         output = ended[0][ENDED.size :].decode("utf-8", "replace")
         return Outcome(verdict, output, seconds, time.monotonic() - started, detail)
 
-    def _judge(self, session: _Session, tests: str, entry_point: str | None) -> tuple[Verdict, str]:
-        try:
-            code, wanted = _compiled(tests, entry_point)
-        except Exception as error:
-            return Verdict.HARNESS_ERROR, f"the tests do not compile: {describe(error)}"
+    def _judge(self, running: Running) -> tuple[Verdict, str]:
+        if running.code is None:
+            return Verdict.HARNESS_ERROR, running.fault
         try:
             signal.setitimer(signal.ITIMER_PROF, self._limits.cpu_seconds)
-            loaded, detail = session.link.hear()
+            loaded, content = running.session.link.hear()
             if loaded:
-                return _LOADED_VERDICTS[loaded], str(detail)
-            exec(code, session.namespace(wanted))
+                return _LOADED_VERDICTS.get(loaded, Verdict.FAILED), str(content)
+            exec(running.code, _namespace(content, running.wanted))
         except LinkClosedError as error:
             return Verdict.FAILED, str(error)
         except _OutOfTimeError:
@@ -129,17 +130,6 @@ class _Session:
         self._passed: list[Callable[..., Any]] = []
         self.link = Link(connection, Codec(self._refer, self._resolve), self._perform)
 
-    def namespace(self, wanted: Sequence[str]) -> dict[str, Any]:
-        """The tests' globals: what they use and do not define is the candidate's."""
-        names: dict[str, Any] = {"__name__": "tests"}
-        for name in wanted:
-            kind, value = self.link.ask("get", name)
-            if kind == "value":
-                names[name] = value
-            elif kind == "module" and value == name and name in sys.stdlib_module_names:
-                names[name] = importlib.import_module(name)
-        return names
-
     def _refer(self, value: Any) -> list[Any]:
         if isinstance(value, Remote):
             return ["here", value._number]
@@ -160,19 +150,36 @@ class _Session:
         return self._passed[fields[0]](*positional, **named)
 
 
+def _namespace(found: Any, wanted: Sequence[str]) -> dict[str, Any]:
+    """The tests' globals: what they use and do not define is the candidate's; modules are ours, by their own names."""
+    names: dict[str, Any] = {"__name__": "tests"}
+    for name, kind, value in found:
+        if name not in wanted:
+            continue
+        if kind == "value":
+            names[name] = value
+        elif value == name and name in sys.stdlib_module_names:
+            names[name] = importlib.import_module(name)
+    return names
+
+
 @functools.lru_cache(maxsize=256)
-def _compiled(tests: str, entry_point: str | None) -> tuple[CodeType, tuple[str, ...]]:
-    """The tests, and the global names that they use and do not define.
+def _compiled(tests: str, entry_point: str | None) -> tuple[CodeType | None, tuple[str, ...], str]:
+    """The tests, the global names that they use and do not define, and why they cannot be compiled.
 
     A built-in name is the candidate's only as the entry point: nobody's `abs` decides a verdict. Samples of one problem
     share their tests, so they are compiled once.
     """
+    try:
+        code = compile(tests, "tests.py", "exec", dont_inherit=True)
+    except Exception as error:
+        return None, (), f"the tests do not compile: {describe(error)}"
     top = symtable.symtable(tests, "tests.py", "exec")
     used: set[str] = set()
     _collect(top, used)
     defined = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
     defined |= set(dir(builtins)) - {entry_point} | {"__name__"}
-    return compile(tests, "tests.py", "exec", dont_inherit=True), tuple(sorted(used - defined))
+    return code, tuple(sorted(used - defined)), ""
 
 
 def _collect(table: symtable.SymbolTable, used: set[str]) -> None:

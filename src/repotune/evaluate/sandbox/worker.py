@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> None:
     specification = json.loads(arguments[0])
     owner = socket.socket(fileno=specification["socket"])
     kernel.die_with_parent(signal.SIGKILL)
+    os.sched_setaffinity(0, {specification["core"]})
     sys.path += specification["packages"]
     level, limits = Level(specification["level"]), Limits(**specification["limits"])
     try:

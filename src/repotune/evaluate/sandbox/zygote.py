@@ -10,6 +10,7 @@ import gc
 import importlib
 import io
 import itertools
+import json
 import os
 import select
 import socket
@@ -61,9 +62,9 @@ class Zygote:
         gc.disable()
         gc.freeze()  # children that never touch the collector's lists share their pages
         while program := receive_frame(self._control):
-            source, connection = program
+            loading, connection = program
             assert connection is not None
-            self._run(source.decode("utf-8", "surrogatepass"), connection)
+            self._run(loading, connection)
 
     def _hold_child(self) -> None:
         if self._level < Level.FULL:  # without a pid namespace this process must stay outside to be safe from it
@@ -82,11 +83,11 @@ class Zygote:
         if os.waitpid(child, 0)[1]:
             raise OSError("a child could not be held")
 
-    def _run(self, source: str, connection: int) -> None:
+    def _run(self, loading: bytes, connection: int) -> None:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            self._become(source, connection, writing)
+            self._become(loading, connection, writing)
         os.close(connection)
         os.close(writing)
         output = self._wait(child, reading)
@@ -97,7 +98,7 @@ class Zygote:
             self._renew()
         send_frame(self._control, ENDED.pack(status, seconds) + output)
 
-    def _become(self, source: str, connection: int, writing: int) -> None:
+    def _become(self, loading: bytes, connection: int, writing: int) -> None:
         """The forked child turns into the candidate; it never returns."""
         try:
             os.setsid()
@@ -107,7 +108,7 @@ class Zygote:
             if connection != _CONNECTION:
                 os.dup2(connection, _CONNECTION)
             os.closerange(_CONNECTION + 1, 1 << 20)
-            candidate.serve(socket.socket(fileno=_CONNECTION), source)
+            candidate.serve(socket.socket(fileno=_CONNECTION), *json.loads(loading))
         finally:
             os._exit(1)
 
