@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +181,27 @@ def test_a_run_that_is_given_up_leaves_nothing_for_the_next(sandbox: PythonSandb
         assert outcome.verdict == Verdict.FAILED
         break
     assert judge(sandbox, "f = 1", "assert f == 1").verdict == Verdict.PASSED
+
+
+def test_long_programs_with_long_output_do_not_block_each_other() -> None:
+    long = PythonProgram(f"print('\\0' * 900000)\nf = 1\nx = '{'x' * 900000}'", "assert f == 1")
+    with PythonSandbox(Level.FULL, Limits(output=900000), workers=1) as wide:
+        outcomes = list(wide.run([long] * 6))
+    assert {(each.verdict, len(each.output)) for each in outcomes} == {(Verdict.PASSED, 900000)}
+
+
+def test_packages_that_are_named_can_be_imported() -> None:
+    folder = Path(sysconfig.get_path("purelib"))
+    candidate = "import numpy\ndef f(n): return numpy.arange(n).sum()"
+    given, not_given = (
+        PythonProgram(candidate, "import numpy\nassert f(4) == 6 and numpy.pi > 3"),
+        PythonProgram(candidate, ""),
+    )
+    with PythonSandbox(Level.FULL, workers=1, packages=[folder]) as rich:
+        assert [each.verdict for each in rich.run([given])] == [Verdict.PASSED]
+    with PythonSandbox(Level.FULL, workers=1) as poor:
+        (outcome,) = poor.run([not_given])
+    assert outcome.detail.startswith("ModuleNotFoundError")
 
 
 def test_a_killed_worker_costs_nothing(sandbox: PythonSandbox) -> None:

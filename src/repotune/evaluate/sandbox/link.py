@@ -19,7 +19,7 @@ from repotune.evaluate.sandbox.wire import MUTABLE, Codec, refill
 _LENGTH = struct.Struct("<I")
 _MESSAGE_LIMIT = 16 << 20  # bytes; a list of a million ints is 7 MB
 _TOTAL_LIMIT = 256 << 20  # received in one program's life
-_CHUNK = 1 << 13
+_CHUNK, _LARGEST = 1 << 13, 1 << 20
 
 
 class LinkClosedError(BaseException):
@@ -44,7 +44,7 @@ class Link:
     ) -> None:
         self.lost: str | None = None
         self._connection, self._codec, self._perform = connection, codec, perform
-        self._buffer, self._received = b"", 0
+        self._buffer, self._received = bytearray(), 0
         self._deadline: float | None = None
 
     def bound(self, seconds: float) -> None:
@@ -142,7 +142,7 @@ class Link:
             if self._deadline is not None and time.monotonic() > self._deadline:
                 raise self._closed(self.TOO_LATE)
             try:
-                chunk = self._connection.recv(_CHUNK if count < _CHUNK else count)
+                chunk = self._connection.recv(min(max(count - len(self._buffer), _CHUNK), _LARGEST))
             except BlockingIOError:
                 raise self._closed(self.TOO_LATE) from None
             except OSError:
@@ -150,7 +150,8 @@ class Link:
             if not chunk:
                 raise self._closed(self.ENDED)
             self._buffer += chunk
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
         return taken
 
     def _closed(self, reason: str) -> LinkClosedError:

@@ -15,7 +15,6 @@ import os
 import random
 import selectors
 import socket
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -38,6 +37,7 @@ from repotune.evaluate.sandbox.starting import start_interpreter
 _ATTEMPTS = 2
 _BACKSTOP_SECONDS = 10.0  # beyond the wall limit: then a comparison in C hangs, which no signal interrupts
 _QUEUED = 3  # programs that a worker has at once: one under way, one that loads, one that waits
+_LONG = 16 * 1024  # bytes, of which three fit into any socket's buffer
 _AHEAD = 32  # outcomes for each worker that may wait for one before them
 
 
@@ -57,12 +57,14 @@ class PythonProgram:
 @dataclass(slots=True)
 class _Job:
     place: int
-    program: PythonProgram
+    text: bytes
     attempts: int = 0
 
 
 class PythonSandbox:
-    """A context manager; `run` may be called any number of times within it, from one thread at a time.
+    """A context manager; `run` may be called any number of times within it, one at a time, in the thread that entered.
+
+    (The kernel ends the workers with the thread that has started them; they would be started anew.)
 
     `packages` are folders with modules that programs may import beside the standard library.
     """
@@ -117,7 +119,7 @@ class PythonSandbox:
         `programs` is read only as far ahead as keeps the workers busy. A program whose worker dies is given to a new
         one, once; then its outcome is a harness error.
         """
-        source = (_Job(place, program) for place, program in enumerate(programs))
+        source = (_Job(place, _written(program)) for place, program in enumerate(programs))
         again: deque[_Job] = deque()
         outcomes: dict[int, Outcome] = {}
         due = 0
@@ -136,12 +138,20 @@ class PythonSandbox:
                 self._replace(worker)  # nobody waits for these outcomes any more
 
     def _hand_out(self, source: Iterator[_Job], again: deque[_Job]) -> None:
+        """Gives each worker what it may have queued; one program for each first.
+
+        A long program waits for a worker that has nothing to do and therefore reads: sent to one that itself sends a
+        long outcome, it could fill the socket's buffer, and each would wait for the other.
+        """
         for slot in range(_QUEUED):
             for worker in self._workers:
                 if len(worker.jobs) > slot:
                     continue
                 job = again.popleft() if again else next(source, None)
                 if job is None:
+                    return
+                if worker.jobs and len(job.text) > _LONG:
+                    again.appendleft(job)
                     return
                 worker.give(job)
 
@@ -181,6 +191,10 @@ class PythonSandbox:
         self._workers[place].await_ready()
 
 
+def _written(program: PythonProgram) -> bytes:
+    return json.dumps([program.candidate, program.tests, program.entry_point]).encode()
+
+
 class _Worker:
     """A process that runs tests, and the programs that it has been given, the first of which is under way."""
 
@@ -206,7 +220,6 @@ class _Worker:
                 "repotune.evaluate.sandbox.worker",
                 [json.dumps(specification)],
                 pass_fds=[its.fileno()],
-                stderr=subprocess.PIPE,
             )
 
     def await_ready(self) -> None:
@@ -221,9 +234,8 @@ class _Worker:
         if not self.jobs:
             self.since = time.monotonic()
         self.jobs.append(job)
-        program = [job.program.candidate, job.program.tests, job.program.entry_point]
         with suppress(OSError):  # it is gone, which is seen when its outcome is read
-            send_frame(self.connection, json.dumps(program).encode())
+            send_frame(self.connection, job.text)
 
     def take(self) -> Outcome | None:
         """The outcome of its first job; None where it is gone."""
@@ -243,7 +255,7 @@ class _Worker:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
         self.connection.close()
         if self._scratch:
             self._scratch.cleanup()
