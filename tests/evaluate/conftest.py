@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sysconfig
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,8 @@ def held_out() -> list[HeldOut]:
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory, held_out: list[HeldOut]) -> Workspace:
+    # Two threads of torch on a busy machine wait for each other at every small product: twenty times as long.
+    torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("workspace")
     folders = {name: root / name for name in ("corpus", "tokenizer", "tokens", "run")}
     files = python_files()
@@ -100,6 +104,61 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, held_out: list[HeldOut])
     optimiser = train(network, TokenStore(folders["tokens"], "train"), codec, steps=60)
     write_checkpoint(folders["run"], network, [optimiser], Progress(60, Position(), False), folders["tokenizer"])
     return Workspace(folders, codec)
+
+
+class Repository:
+    """One that is written commit by commit, each at a date of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    def git(self, *arguments: str, date: str = "2024-01-01T00:00:00Z") -> str:
+        identity = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        environment = {**os.environ, **identity, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        done = subprocess.run(["git", *arguments], cwd=self.folder, env=environment, check=True, capture_output=True)
+        return done.stdout.decode().strip()
+
+    def commit(self, date: str, **texts: str | None) -> str:
+        """Commits Python files by their names, None for one that goes. Returns the commit."""
+        for name, text in texts.items():
+            path = self.folder / f"{name}.py"
+            path.parent.mkdir(exist_ok=True)
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text, "utf-8")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "change", date=date)
+        return self.git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def make_repository() -> type[Repository]:
+    return Repository
+
+
+@pytest.fixture
+def make_dated(
+    workspace: Workspace, held_out: list[HeldOut], tmp_path: Path
+) -> Callable[[str], tuple[Workspace, Path]]:
+    """Gives the workspace a corpus whose four test files grew by some lines after all was learnt, and the repository
+    that tells of it."""
+
+    def make(added: str) -> tuple[Workspace, Path]:
+        before, learnt_at, after = (f"{month}-01T00:00:00Z" for month in ("2023-01", "2024-01", "2024-02"))
+        repository = Repository(tmp_path / "library")
+        new = [replace(file, text=f"{added}\n{file.text}") for file in held_out[:4]]
+        repository.commit(before, **{file.path.removesuffix(".py"): file.text for file in held_out[:4]})
+        commit = repository.commit(after, **{file.path.removesuffix(".py"): file.text for file in new})
+        files = [replace(file, commit=commit, created=before, committed=after) for file in new]
+        learnt = [HeldOut("a = 1\n", "a.py", "Python", "library", committed=learnt_at)]
+        corpus = tmp_path / "corpus"
+        write_corpus(corpus, {"train": learnt, "validation": learnt, "test": files})
+        return Workspace({**workspace.folders, "corpus": corpus}, workspace.codec), repository.folder
+
+    return make
 
 
 @pytest.fixture

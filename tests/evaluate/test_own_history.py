@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,39 +18,16 @@ OLD = "".join(f"old_{line} = {line}\n" for line in range(8))
 BEFORE, AFTER = "2024-01-01T00:00:00Z", "2024-03-01T00:00:00Z"
 
 
-class Repository:
-    """One that is written commit by commit, each at a date of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self.git("init", "--quiet", "--initial-branch=main")
-
-    def git(self, *arguments: str, date: str = BEFORE) -> str:
-        identity = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
-        environment = {**os.environ, **identity, **dates}
-        done = subprocess.run(["git", *arguments], cwd=self.folder, env=environment, check=True, capture_output=True)
-        return done.stdout.decode().strip()
-
-    def commit(self, date: str, **texts: str | None) -> str:
-        for name, text in texts.items():
-            path = self.folder / f"{name}.py"
-            path.unlink() if text is None else path.write_text(text)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", "change", date=date)
-        return self.git("rev-parse", "HEAD")
-
-    def held_out(self, name: str, commit: str, text: str | None = None) -> HeldOut:
-        place = git.Place(self.folder / ".git", "")
-        dates = git.changes(place, commit, {f"{name}.py".encode()})[f"{name}.py".encode()]
-        text = (self.folder / f"{name}.py").read_text() if text is None else text
-        return HeldOut(text, f"{name}.py", "Python", self.folder.name, commit, dates.created, dates.committed)
+def held_out(repository, name: str, commit: str, text: str | None = None) -> HeldOut:
+    path = f"{name}.py"
+    dates = git.changes(git.Place(repository.folder / ".git", ""), commit, {path.encode()})[path.encode()]
+    text = (repository.folder / path).read_text() if text is None else text
+    return HeldOut(text, path, "Python", repository.folder.name, commit, dates.created, dates.committed)
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    found = Repository(tmp_path / "books")
+def repository(make_repository, tmp_path: Path):
+    found = make_repository(tmp_path / "books")
     found.commit("2023-06-01T00:00:00Z", changed=OLD, moved=OLD.replace("old", "was"), quiet=OLD.replace("old", "is"))
     return found
 
@@ -61,34 +36,33 @@ def numbers(found: dict[str, frozenset[int]]) -> dict[str, list[int]]:
     return {name.removeprefix("books/"): sorted(lines) for name, lines in found.items()}
 
 
-def test_added_lines_are_later_and_moved_ones_are_not(repository: Repository) -> None:
+def test_added_lines_are_later_and_moved_ones_are_not(repository) -> None:
     lines = OLD.split("\n")
     changed = "\n".join([*lines[:2], "new_a = 1", "new_b = 2", *lines[2:5], "changed = 5", *lines[6:]])
     moved = OLD.replace("old", "was")
     commit = repository.commit(
         AFTER, changed=changed, moved=None, elsewhere=moved + "more = 1\n", fresh="a = 1\nb = 2\n"
     )
-    files = [repository.held_out(name, commit) for name in ("changed", "elsewhere", "fresh", "quiet")]
+    files = [held_out(repository, name, commit) for name in ("changed", "elsewhere", "fresh", "quiet")]
     found = later_lines(files, BEFORE, local_histories([str(repository.folder)]))
     assert numbers(found) == {"changed.py": [2, 3, 7], "elsewhere.py": [8], "fresh.py": [0, 1, 2]}
 
 
-def test_lines_are_found_again_where_the_corpus_left_some_out(repository: Repository) -> None:
+def test_lines_are_found_again_where_the_corpus_left_some_out(repository) -> None:
     commit = repository.commit(AFTER, changed="# notice\n" + OLD + "key = 'secret'\nnew = 1\n")
-    file = repository.held_out("changed", commit, text=OLD + "key = '<secret>'\nnew = 1\n")
+    file = held_out(repository, "changed", commit, text=OLD + "key = '<secret>'\nnew = 1\n")
     found = later_lines([file], BEFORE, local_histories([str(repository.folder)]))
     assert numbers(found) == {"changed.py": [9]}
 
 
-def test_without_a_history_only_files_made_later_are_later(repository: Repository) -> None:
+def test_without_a_history_only_files_made_later_are_later(repository) -> None:
     commit = repository.commit(AFTER, changed=OLD + "new = 1\n", fresh="a = 1\n")
-    files = [repository.held_out(name, commit) for name in ("changed", "fresh", "quiet")]
+    files = [held_out(repository, name, commit) for name in ("changed", "fresh", "quiet")]
     assert numbers(later_lines(files, BEFORE, {})) == {"fresh.py": [0, 1]}
 
 
-def test_a_folder_within_a_repository_has_a_history_too(tmp_path: Path) -> None:
-    repository = Repository(tmp_path / "whole")
-    (repository.folder / "part").mkdir()
+def test_a_folder_within_a_repository_has_a_history_too(make_repository, tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "whole")
     repository.commit("2023-06-01T00:00:00Z", **{"part/a": OLD})
     commit = repository.commit(AFTER, **{"part/a": OLD + "new = 1\n"})
     text = (repository.folder / "part" / "a.py").read_text()
@@ -97,15 +71,15 @@ def test_a_folder_within_a_repository_has_a_history_too(tmp_path: Path) -> None:
     assert {name: sorted(lines) for name, lines in found.items()} == {"part/a.py": [8]}
 
 
-def test_nothing_is_later_where_a_date_is_unknown(repository: Repository) -> None:
+def test_nothing_is_later_where_a_date_is_unknown(repository) -> None:
     commit = repository.commit(AFTER, fresh="a = 1\n")
-    files = [repository.held_out("fresh", commit)]
+    files = [held_out(repository, "fresh", commit)]
     assert later_lines(files, None, local_histories([str(repository.folder)])) == {}
 
 
-def test_a_commit_that_is_gone_is_named(repository: Repository) -> None:
+def test_a_commit_that_is_gone_is_named(repository) -> None:
     commit = repository.commit(AFTER, changed=OLD + "new = 1\n")
-    file = repository.held_out("changed", commit)
+    file = held_out(repository, "changed", commit)
     gone = HeldOut(file.text, file.path, file.language, file.repository, "0" * 40, file.created, file.committed)
     with pytest.raises(UserError, match="lacks the commit 000000000000"):
         later_lines([gone], BEFORE, local_histories([str(repository.folder)]))

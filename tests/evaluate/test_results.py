@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ from repotune.tokenizer.packing import TokenStore
 ITEMS = 12
 SETTINGS = EvaluateSettings(items=ITEMS, likelihood_bytes=20_000)
 NAMED = {"exact_match", "edit_similarity", "identifier_f1", "bits_per_byte"}
+
+
+ADDED = "added_first = 1\nadded_second = added_first + 2\nprint(added_second)\nadded_third = 3"
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,22 @@ def test_without_dates_nothing_is_said_to_be_later(results_folder: Path) -> None
     results, samples = read(results_folder)
     assert results["later"] == {"after": None, "items": 0, "files": 0, "infilling": {}}
     assert not any(sample["later"] for sample in samples)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git here")
+def test_lines_added_since_are_scored_apart(make_dated, tmp_path: Path) -> None:
+    """Four test files grew after all that was learnt; the history of their repository tells by what."""
+    workspace, repository = make_dated(ADDED)
+    build_results(workspace.work(tmp_path / "results"), SETTINGS, [str(repository)])
+    results, samples = read(tmp_path / "results")
+    later = [sample for sample in samples if sample["later"]]
+    assert {sample["expected"] for sample in later if sample["kind"] == "line"} <= set(ADDED.split("\n"))
+    assert results["later"]["after"] == "2024-01-01T00:00:00Z"
+    assert results["later"]["items"] == len(later) > 5
+    assert results["later"]["files"] == len({sample["path"] for sample in later}) == 4
+    line = results["later"]["infilling"]["line"]
+    assert line.keys() == {"model", "ngram"}
+    assert line["model"]["items"] == sum(sample["kind"] == "line" for sample in later)
 
 
 def test_training_shows(results_folder: Path) -> None:
