@@ -77,7 +77,7 @@ def _exact(infilling: Json) -> Table:
         for name, of in measured.items()
         if "exact_match" in of
     ]
-    return _whiskers("Exact answers, the model's in bold", rows, percent)
+    return _whiskers("Exact answers of the model, and below it of the others", rows, percent)
 
 
 def _whiskers(caption: str, scores: Iterable[tuple[str, str, Json, int | None]], write: Write) -> Table:
@@ -121,7 +121,7 @@ def _differences(opponent: str, measured: Json) -> Table:
         ({**KINDS, "likelihood": "Whole files"}[part], *(_difference(scores.get(name), name) for name in measures))
         for part, scores in measured.items()
     ]
-    caption = f"Model minus {_in_a_sentence(CONTESTANTS[opponent])}, pair by pair: 95 % intervals"
+    caption = f"Model minus {_in_a_sentence(CONTESTANTS[opponent])}, pair by pair: 95 % intervals (· not told apart)"
     return Table(caption, ("", *(_MEASURES[measure] for measure in measures)), rows)
 
 
