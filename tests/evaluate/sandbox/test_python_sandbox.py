@@ -204,6 +204,15 @@ def test_packages_that_are_named_can_be_imported() -> None:
     assert outcome.detail.startswith("ModuleNotFoundError")
 
 
+def test_equal_programs_can_be_run_once(sandbox: PythonSandbox) -> None:
+    chance = PythonProgram("import os\nprint(os.urandom(8).hex())\nf = 1", "assert f == 1")
+    other = PythonProgram(chance.candidate, "assert f == 2")
+    first, second, third = sandbox.run_once([chance, other, chance])
+    assert first == third
+    assert second.verdict == Verdict.FAILED
+    assert len({each.output for each in sandbox.run([chance, chance])}) == 2
+
+
 def test_a_killed_worker_costs_nothing(sandbox: PythonSandbox) -> None:
     def programs() -> Iterator[PythonProgram]:
         for number in range(120):

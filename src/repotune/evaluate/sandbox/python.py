@@ -137,6 +137,12 @@ class PythonSandbox:
             for worker in [each for each in self._workers if each.jobs]:
                 self._replace(worker)  # nobody waits for these outcomes any more
 
+    def run_once(self, programs: Sequence[PythonProgram]) -> list[Outcome]:
+        """As `run`, but equal programs share one execution: samples of a model repeat themselves."""
+        distinct = list(dict.fromkeys(programs))
+        outcomes = dict(zip(distinct, self.run(distinct), strict=True))
+        return [outcomes[program] for program in programs]
+
     def _hand_out(self, source: Iterator[_Job], again: deque[_Job]) -> None:
         """Gives each worker what it may have queued; one program for each first.
 
