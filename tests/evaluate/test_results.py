@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import shutil
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from repotune.core.config import EvaluateSettings
 from repotune.core.errors import UserError
+from repotune.evaluate import completions
 from repotune.evaluate.baseline import train_ngram
 from repotune.evaluate.completions import NgramCompleter, complete_by_engine, cut, item_prompt
+from repotune.evaluate.own_code import identifiers
 from repotune.evaluate.own_code.held_out import HeldOut
 from repotune.evaluate.own_code.items import KINDS, Item, Kind, draw_items
 from repotune.evaluate.own_code.retrieval import Piece
@@ -249,6 +252,12 @@ def test_the_verdict_says_what_the_intervals_allow(bits: int, exact: int, simila
     said = verdict({"ngram": found}, 7)
     assert said.startswith("On 7 held-out files the model is ") and said.endswith(".")
     assert expected in said
+
+
+@pytest.mark.parametrize("module", [completions, identifiers])
+def test_examples_in_docstrings_hold(module) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed
 
 
 def test_kinds_of_a_measure_are_named_together_and_silence_is_for_networks() -> None:
