@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from repotune.core.errors import UserError
-from repotune.evaluate.sandbox.command import Finished, run_command
+from repotune.evaluate.sandbox.command import Finished, launch, run_command
 from repotune.evaluate.sandbox.confinement import Level
 from repotune.evaluate.sandbox.execution import MIB, Limits
 from repotune.evaluate.sandbox.probe import probe
@@ -138,9 +138,28 @@ def test_memory_and_files_are_bounded(tmp_path: Path, level: Level) -> None:
     assert not finished.output.rstrip().endswith("00000")
 
 
+def test_the_kernel_ends_it_first_when_memory_runs_out(tmp_path: Path) -> None:
+    finished = shell("cat /proc/self/oom_score_adj; echo -500 > /proc/self/oom_score_adj", tmp_path)
+    if not probe().proc:
+        pytest.skip("there is no /proc to read it from")
+    assert finished.output.startswith("1000\n")
+    assert finished.status != 0
+
+
 def test_a_signal_is_told(tmp_path: Path, level: Level) -> None:
     finished = shell("kill -SEGV $$", tmp_path, level)
     assert (finished.status, finished.signal) == (None, signal.SIGSEGV)
+
+
+def test_killing_the_launcher_ends_the_command(tmp_path: Path, level: Level) -> None:
+    reading, writing = os.pipe()
+    with launch(["sh", "-c", "echo on; exec sleep 4322"], tmp_path, level, Limits(), {}, [], writing) as process:
+        os.close(writing)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"on\n"
+        process.kill()
+        assert process.stdout.read() == b""  # the pipe ends with the last process that could write to it
+    os.close(reading)
 
 
 def test_a_command_that_is_not_there_ends_as_in_a_shell(tmp_path: Path) -> None:

@@ -154,6 +154,12 @@ def test_what_the_harness_cannot_do_is_not_the_candidates_fault(sandbox: PythonS
     assert judge(sandbox, "def f(x): return 1", "assert (").verdict == Verdict.HARNESS_ERROR
 
 
+def test_a_candidate_cannot_make_the_harness_fail(sandbox: PythonSandbox) -> None:
+    """It calls what the tests have passed to it, and what that gives back does not cross."""
+    outcome = judge(sandbox, "def f(kind): return kind()", "class Node: pass\nassert f(Node) == 1")
+    assert outcome.verdict == Verdict.FAILED
+
+
 def test_tests_that_do_not_end_are_ended(sandbox: PythonSandbox) -> None:
     with PythonSandbox(Level.FULL, Limits(cpu_seconds=0.5), workers=1) as short:
         looping, answered = short.run(

@@ -70,7 +70,7 @@ def run_command(
     require_reachable([folder, *readable], level)
     reading, writing = os.pipe()
     try:
-        process = _launch(argv, folder, level, limits, environment, readable, writing)
+        process = launch(argv, folder, level, limits, environment, readable, writing)
     except BaseException:
         os.close(reading)
         raise
@@ -84,7 +84,7 @@ def run_command(
     return _finished(told, output.decode("utf-8", "replace"), dropped, limits)
 
 
-def _launch(
+def launch(
     argv: Sequence[str],
     folder: Path,
     level: Level,
@@ -92,7 +92,13 @@ def _launch(
     environment: Mapping[str, str],
     readable: Sequence[Path],
     report: int,
+    stderr: int = subprocess.STDOUT,
 ) -> subprocess.Popen[bytes]:
+    """The launcher of a command, with pipes to the command's stdin and stdout, for who talks with it while it runs.
+
+    The JSON line about its end comes on the descriptor `report`. Killing the launcher ends the command, and at the level
+    full all that it has started.
+    """
     home = str(folder.resolve())
     specification = {
         "argv": [str(each) for each in argv],
@@ -110,7 +116,7 @@ def _launch(
         [json.dumps(specification)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         pass_fds=[report],
     )
 

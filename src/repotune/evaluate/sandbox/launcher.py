@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> None:
     report = int(specification["report"])
     try:
         kernel.die_with_parent(signal.SIGKILL)
+        kernel.die_first()
         first = _start_first(specification, report)
         os.close(report)
         os.waitpid(first, 0)
@@ -84,6 +85,8 @@ def _become(specification: dict[str, Any], hold: Hold) -> None:
             signal.signal(ignored, signal.SIG_DFL)
         hold.share()
         hold.enter()
+        kernel.die_with_parent(signal.SIGKILL)  # only now, since a change of the uid forgets it
+        kernel.die_with_parent(signal.SIGKILL)  # where no namespace ends with its first process
         os.closerange(3, 1 << 20)
         os.execvpe(specification["argv"][0], specification["argv"], specification["environment"])
     except BaseException as error:

@@ -128,7 +128,8 @@ class _Session:
 
     def __init__(self, connection: socket.socket) -> None:
         self._passed: list[Callable[..., Any]] = []
-        self.link = Link(connection, Codec(self._refer, self._resolve), self._perform)
+        self._codec = Codec(self._refer, self._resolve)
+        self.link = Link(connection, self._codec, self._perform)
 
     def _refer(self, value: Any) -> list[Any]:
         if isinstance(value, Remote):
@@ -147,7 +148,12 @@ class _Session:
         if what != "call":
             raise PermissionError(what)
         positional, named = arguments
-        return self._passed[fields[0]](*positional, **named)
+        value = self._passed[fields[0]](*positional, **named)
+        try:
+            self._codec.encode(value)
+        except _UnsendableError as error:  # here the candidate has asked for it, and is not to void its own verdict
+            raise TypeError(str(error)) from None
+        return value
 
 
 def _namespace(found: Any, wanted: Sequence[str]) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def _start_zygote(specification: dict[str, Any], level: Level, limits: Limits) -
 def _become_zygote(specification: dict[str, Any], level: Level, limits: Limits, control: socket.socket) -> None:
     """The forked child; it never returns. It forks again, since a process can make but one pid namespace."""
     try:
+        kernel.die_first()
         isolate(level)
         if os.fork():
             os._exit(0)
