@@ -96,7 +96,8 @@ def launch(
 ) -> subprocess.Popen[bytes]:
     """The launcher of a command, with pipes to the command's stdin and stdout, for who talks with it while it runs.
 
-    The JSON line about its end comes on the descriptor `report`. Killing the launcher ends the command, and at the level
+    The JSON line about its end comes on the descriptor `report`. Killing the launcher ends the command, and at the
+    level full all that it has started.
     full all that it has started.
     """
     home = str(folder.resolve())
