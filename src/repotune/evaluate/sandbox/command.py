@@ -98,7 +98,6 @@ def launch(
 
     The JSON line about its end comes on the descriptor `report`. Killing the launcher ends the command, and at the
     level full all that it has started.
-    full all that it has started.
     """
     home = str(folder.resolve())
     specification = {
