@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import os
 import pwd
-import random
 import resource
 import stat
 from collections.abc import Sequence
@@ -63,7 +62,8 @@ def unused_uid(folder: str | None = None) -> int | None:
     if folder is not None and (owner := Path(folder).stat().st_uid) in _UNUSED_UIDS:
         return owner
     taken = {account.pw_uid for account in pwd.getpwall()}
-    return random.SystemRandom().choice([uid for uid in _UNUSED_UIDS if uid not in taken])
+    free = [uid for uid in _UNUSED_UIDS if uid not in taken]
+    return free[int.from_bytes(os.urandom(4)) % len(free)]
 
 
 def isolate(level: Level) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -44,9 +43,9 @@ def _libc() -> ctypes.CDLL:
 def number(name: str) -> int:
     """The number of the system call `name` here. Raises OSError on an architecture that the sandbox does not know."""
     try:
-        return _OLDER[platform.machine()][name]
+        return _OLDER[os.uname().machine][name]
     except KeyError:
-        raise OSError(f"the sandbox does not know the system calls of {platform.machine()}") from None
+        raise OSError(f"the sandbox does not know the system calls of {os.uname().machine}") from None
 
 
 def checked(result: int, what: str) -> int:

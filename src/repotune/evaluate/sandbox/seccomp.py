@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import platform
+import os
 import struct
 
 from repotune.evaluate.sandbox import kernel
@@ -90,7 +90,7 @@ _NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 
 def build_filter() -> bytes:
     """The filter as BPF instructions of eight bytes. Raises OSError on an architecture without a list."""
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in _ARCHITECTURES:
         raise OSError(f"the sandbox does not know the system calls of {machine}")
     column = list(_ARCHITECTURES).index(machine)
