@@ -1,0 +1,150 @@
+"""Runs programs of any language: compiled, held by the sandbox, passed only where the tests provably finished.
+
+    with LanguageSandbox(load_languages()["go"], Level.FULL) as sandbox:
+        for outcome in sandbox.run(texts):
+            outcome.verdict
+
+Python programs that a benchmark has candidate and tests apart for run faster, and beyond forging, in PythonSandbox.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+
+from repotune.core.errors import UserError
+from repotune.evaluate.languages.compiling import Compiler, first_error
+from repotune.evaluate.languages.language import Language
+from repotune.evaluate.languages.proof import draw_secret, is_proven
+from repotune.evaluate.languages.toolchains import how_to_install
+from repotune.evaluate.languages.warm import open_compiler
+from repotune.evaluate.sandbox.command import Finished, SandboxError, run_command
+from repotune.evaluate.sandbox.confinement import Level
+from repotune.evaluate.sandbox.execution import MIB, Limits, Outcome, Verdict
+from repotune.evaluate.sandbox.probe import require
+
+_ATTEMPTS = 2
+_OUTPUT = MIB  # kept at least: the proof comes after all that a program prints
+
+
+class LanguageSandbox:
+    """A context manager; `run` may be called any number of times within it, from one thread at a time.
+
+    Each of `workers` has a compiler of its own. `limits` hold for the run of a program, compiling has its own.
+    """
+
+    def __init__(self, language: Language, level: Level, limits: Limits | None = None, workers: int = 2) -> None:
+        self._language, self._level, self._count = language, level, workers
+        wanted = limits or Limits()
+        self._limits = language.limits(replace(wanted, output=max(wanted.output, _OUTPUT)))
+        self._compilers: list[Compiler] = []
+        self._free: SimpleQueue[Compiler] = SimpleQueue()
+
+    def __enter__(self) -> LanguageSandbox:
+        """Raises UserError where the machine does not reach the level, or does not have the language."""
+        require(self._level)
+        if self._language.version() is None:
+            raise UserError(f"This machine has no {self._language.name}.", how_to_install(self._language))
+        for _ in range(self._count):
+            self._compilers.append(open_compiler(self._language, self._level))
+            self._free.put(self._compilers[-1])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the compilers."""
+        while self._compilers:
+            self._compilers.pop().close()
+
+    def run(self, texts: Iterable[str]) -> Iterator[Outcome]:
+        """An outcome for each program of `texts`, tests included, in their order.
+
+        Where the sandbox itself fails it is tried once more; then the outcome is a harness error.
+        """
+        with ThreadPoolExecutor(self._count) as executor:
+            yield from executor.map(self._judge, texts)
+
+    def _judge(self, text: str) -> Outcome:
+        compiler = self._free.get()
+        try:
+            for _ in range(_ATTEMPTS):
+                try:
+                    return self._judge_once(compiler, text)
+                except (SandboxError, OSError) as error:
+                    reason = str(error)
+            return Outcome(Verdict.HARNESS_ERROR, detail=reason)
+        finally:
+            self._free.put(compiler)
+
+    def _judge_once(self, compiler: Compiler, text: str) -> Outcome:
+        secret = draw_secret()
+        with tempfile.TemporaryDirectory(prefix="repotune-", ignore_cleanup_errors=True) as folder:
+            failed = compiler.compile(text, secret, Path(folder))
+            if failed is not None:
+                return failed
+            finished = self._command(self._language.run, Path(folder))
+            outcome = judge(self._language, finished, secret, self._limits)
+            if outcome.verdict == Verdict.FAILED and self._language.syntax:
+                checked = self._command(self._language.syntax, Path(folder))
+                if checked.status not in (0, None):
+                    detail = first_error(checked.output) or outcome.detail
+                    return Outcome(
+                        Verdict.COMPILE_ERROR, outcome.output, outcome.cpu_seconds, outcome.wall_seconds, detail
+                    )
+            return outcome
+
+    def _command(self, words: tuple[str, ...], folder: Path) -> Finished:
+        language = self._language
+        return run_command(
+            language.command(words, self._limits),
+            folder,
+            level=self._level,
+            limits=self._limits,
+            environment=language.environment,
+            readable=language.places(),
+        )
+
+
+def run_program(language: Language, text: str, *, level: Level, limits: Limits | None = None) -> Outcome:
+    """The outcome of one program, tests included. For more than one, a LanguageSandbox keeps the compiler ready."""
+    with LanguageSandbox(language, level, limits, workers=1) as sandbox:
+        return next(sandbox.run([text]))
+
+
+def judge(language: Language, finished: Finished, secret: str, limits: Limits) -> Outcome:
+    """What the end of a program's command says."""
+    verdict, detail = _verdict(language, finished, secret, limits)
+    output = "\n".join(line for line in finished.output.splitlines() if line != secret)
+    return Outcome(verdict, output, finished.cpu_seconds, finished.wall_seconds, detail)
+
+
+def _verdict(language: Language, finished: Finished, secret: str, limits: Limits) -> tuple[Verdict, str]:
+    output = finished.output
+    if finished.exceeded == "cpu":
+        return Verdict.TIMEOUT, f"more than {limits.cpu_seconds:g} s of CPU time"
+    if finished.exceeded == "wall":
+        return Verdict.TIMEOUT, f"more than {limits.wall:g} s"
+    if finished.exceeded == "memory":
+        return Verdict.MEMORY, "killed for its memory"
+    if finished.status == 0:
+        if is_proven(output, secret):
+            return Verdict.PASSED, ""
+        if finished.exceeded == "output":
+            return Verdict.FAILED, f"more than {limits.output // MIB} MiB of output"
+        return Verdict.EARLY_EXIT, "status 0 before the tests had finished"
+    if language.out_of_memory and re.search(language.out_of_memory, output):
+        return Verdict.MEMORY, first_error(output)
+    if finished.signal is not None:
+        return Verdict.FAILED, f"{signal.Signals(finished.signal).name}: {first_error(output)}"
+    return Verdict.FAILED, first_error(output) or f"status {finished.status}"
