@@ -10,8 +10,9 @@ Whatever comes from the program's text is compiled in the sandbox, for a compile
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,8 @@ from repotune.evaluate.sandbox.execution import MIB, Limits, Outcome, Verdict
 
 COMPILING = Limits(cpu_seconds=30.0, memory=2048 * MIB, file_size=256 * MIB, processes=128)
 """What compiling one program may use: scalac, the hungriest, takes 8 s of CPU time and 700 MB."""
+
+_TELLING = re.compile(r"(?:error|exception|fatal|panic|assert\w*|failed)\b[^:]*(?:: |$)", re.IGNORECASE)
 
 
 class Compiler(Protocol):
@@ -55,14 +58,8 @@ class CommandCompiler:
         return failed
 
     def run(self, words: Sequence[str], folder: Path) -> Outcome | None:
-        finished = run_command(
-            words,
-            folder,
-            level=self.level,
-            limits=COMPILING,
-            environment=self.language.environment,
-            readable=[*self.language.places(), *self.readable],
-        )
+        """Runs a compiler's command; an outcome where it failed. Raises SandboxError."""
+        finished = run_for(self.language, words, folder, self.level, COMPILING, self.readable)
         return None if finished.status == 0 else _compile_failure(finished)
 
     def close(self) -> None:
@@ -76,8 +73,22 @@ def _compile_failure(finished: Finished) -> Outcome:
     return Outcome(verdict, finished.output, finished.cpu_seconds, finished.wall_seconds, detail)
 
 
+def run_for(
+    language: Language, words: Sequence[str], folder: Path, level: Level, limits: Limits, readable: Sequence[Path] = ()
+) -> Finished:
+    """A command of the language in a program's folder, whose name the output is freed of. Raises SandboxError."""
+    finished = run_command(
+        words,
+        folder,
+        level=level,
+        limits=limits,
+        environment=language.environment,
+        readable=[*language.places(), *readable],
+    )
+    return replace(finished, output=finished.output.replace(f"{folder.resolve()}/", ""))
+
+
 def first_error(output: str) -> str:
-    """The line of a compiler's or runtime's output that says most: the first with an error, else the last."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = (line for line in lines if "error" in line.lower() or "exception" in line.lower())
-    return next(telling, lines[-1] if lines else "")[:300]
+    """The line of a compiler's or runtime's output that says most: the first that names an error, else the first."""
+    lines = [line.strip() for line in output.splitlines() if any(map(str.isalpha, line))]
+    return next((line for line in lines if _TELLING.search(line)), lines[0] if lines else "")[:300]

@@ -1,8 +1,8 @@
 """How a benchmark's prompt, a model's answer and the tests become one program, as MultiPL-E has them.
 
 A model that continues the prompt is cut at the first of the stop tokens, and the tests follow. A model that was asked
-in a chat answers with a whole file, often between ``` and with examples or a main function of its own after what was
-asked for: of that everything up to the end of the function is kept.
+in a chat answers with a whole file, often between ``` and with examples, tests and a main function of its own after
+what was asked for: of those only functions that it may need are kept.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from repotune.evaluate.languages.language import Language
 _FENCED = re.compile(r"^```[^\n]*\n(.*?)(?:^```|\Z)", re.DOTALL | re.MULTILINE)
 _REMARK = re.compile(r"\s*(?://|#|--|;|/\*|\*|>>>)")
 _IMPORT = re.compile(r"(?:#include|import\b|using\b|use\b|#lang|<\?php).*")
+_GO_IMPORT = re.compile(r'^(?:import)?\s*("[\w/]+")$', re.MULTILINE)
+_NEVER_NEEDED = re.compile(r"main|test\w*", re.IGNORECASE)
 _CLOSERS = ("}", "end", ")", "]")
 
 
@@ -37,12 +39,24 @@ def join_whole(language: Language, prompt: str, answer: str, tests: str) -> str:
     start = _definition(lines, name) if name else None
     if start is None:
         return f"{prompt}{code}\n{tests}"
-    kept = "\n".join(lines[: _end(lines, start)])
+    end = _end(lines, start)
+    kept = "\n".join([*lines[:end], *_helpers(language, lines[end:], _indentation(lines[start]))])
     if tests.lstrip().startswith("}"):
         kept = kept.rstrip().removesuffix("}")
-    present = set(lines)
-    missing = [line for line in prompt.split("\n") if _IMPORT.fullmatch(line) and line not in present]
-    return "\n".join([*missing, kept, tests])
+    return f"{_with_imports(language, prompt, kept)}\n{tests}"
+
+
+def _with_imports(language: Language, prompt: str, code: str) -> str:
+    """`code` with what `prompt` imports and it does not, which the tests may use."""
+    present = set(code.split("\n"))
+    if language.key != "go":
+        missing = [line for line in prompt.split("\n") if _IMPORT.fullmatch(line) and line not in present]
+        return "\n".join([*missing, code])
+    package = next(line for line in prompt.split("\n") if line.startswith("package "))
+    head = code.partition("\nfunc ")[0]  # Go takes imports only before all else, and none twice
+    lacking = [f"import {path}" for path in _GO_IMPORT.findall(prompt) if path not in _GO_IMPORT.findall(head)]
+    rest = code.partition("package ")[2].partition("\n")[2] if "package " in head else code
+    return "\n".join([package, *lacking, rest])
 
 
 def _asked_for(language: Language, prompt: str) -> str | None:
@@ -68,6 +82,24 @@ def _end(lines: Sequence[str], start: int) -> int:
             continue
         return at + 1 if line.startswith(_CLOSERS) else at
     return len(lines)
+
+
+def _helpers(language: Language, lines: Sequence[str], margin: int) -> list[str]:
+    """Functions at the indentation `margin`, up to the end of what encloses them."""
+    kept: list[str] = []
+    at = 0
+    while at < len(lines):
+        line, start = lines[at].rstrip(), at
+        if not line or _REMARK.match(line):
+            at += 1
+            continue
+        if _indentation(line) < margin:
+            break
+        at = max(_end(lines, start), start + 1)
+        found = re.search(language.signature, line)
+        if found and not line.endswith(";") and not _NEVER_NEEDED.fullmatch(found.group(1)):
+            kept += lines[start:at]
+    return kept
 
 
 def _indentation(line: str) -> int:

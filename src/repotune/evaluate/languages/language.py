@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 from repotune.core.errors import UserError
-from repotune.evaluate.sandbox.execution import MIB, Limits
+from repotune.evaluate.sandbox.execution import MIB, Limits, Verdict
 from repotune.evaluate.sandbox.root import SYSTEM
 
 _PROBE_SECONDS = 60  # Scala starts a Java machine to say its version
@@ -39,6 +39,31 @@ class Proof:
     append: str
     replace: str = ""
     by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A small program as a benchmark has them, and bodies for its function whose verdicts are known.
+
+    `right` passes, `wrong` fails, `leaves` ends the process with status 0 before the tests have, and `broken` cannot be
+    compiled. References that pass do not show that a program which should not pass does not.
+    """
+
+    program: str
+    right: str
+    wrong: str
+    leaves: str
+    broken: str
+
+    def texts(self) -> dict[Verdict, str]:
+        """A program, tests included, for each verdict."""
+        bodies = {
+            Verdict.PASSED: self.right,
+            Verdict.FAILED: self.wrong,
+            Verdict.EARLY_EXIT: self.leaves,
+            Verdict.COMPILE_ERROR: self.broken,
+        }
+        return {verdict: self.program.replace("{body}", body) for verdict, body in bodies.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +85,7 @@ class Language:
     file: str
     run: tuple[str, ...]
     proof: Proof
+    control: Control
     stop: tuple[str, ...]
     probe: tuple[str, ...]
     packages: Mapping[str, str]
@@ -158,7 +184,7 @@ def read_language(key: str, text: str) -> Language:
     """The language that a definition's `text` describes. Raises UserError for a key or a value that does not fit."""
     try:
         table = tomllib.loads(text)
-        table["proof"] = Proof(**table["proof"])
+        table |= {"proof": Proof(**table["proof"]), "control": Control(**table["control"])}
         kinds = {each.name: str(each.type) for each in fields(Language)}
         language = Language(key=key, **{name: _checked(name, kinds[name], value) for name, value in table.items()})
         re.compile(language.version_pattern), re.compile(language.out_of_memory), re.compile(language.signature)

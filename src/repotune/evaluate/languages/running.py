@@ -12,25 +12,27 @@ from __future__ import annotations
 import re
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 
 from repotune.core.errors import UserError
-from repotune.evaluate.languages.compiling import Compiler, first_error
+from repotune.evaluate.languages.compiling import Compiler, first_error, run_for
 from repotune.evaluate.languages.language import Language
 from repotune.evaluate.languages.proof import draw_secret, is_proven
 from repotune.evaluate.languages.toolchains import how_to_install
 from repotune.evaluate.languages.warm import open_compiler
-from repotune.evaluate.sandbox.command import Finished, SandboxError, run_command
+from repotune.evaluate.sandbox.command import Finished, SandboxError
 from repotune.evaluate.sandbox.confinement import Level
 from repotune.evaluate.sandbox.execution import MIB, Limits, Outcome, Verdict
 from repotune.evaluate.sandbox.probe import require
 
 _ATTEMPTS = 2
+_AHEAD = 32  # programs for each worker that may wait for the outcome of one before them
 _OUTPUT = MIB  # kept at least: the proof comes after all that a program prints
 
 
@@ -67,13 +69,23 @@ class LanguageSandbox:
         while self._compilers:
             self._compilers.pop().close()
 
-    def run(self, texts: Iterable[str]) -> Iterator[Outcome]:
+    def run(self, texts: Iterable[str]) -> Generator[Outcome, None, None]:
         """An outcome for each program of `texts`, tests included, in their order.
 
         Where the sandbox itself fails it is tried once more; then the outcome is a harness error.
         """
+        pending: deque[Future[Outcome]] = deque()
         with ThreadPoolExecutor(self._count) as executor:
-            yield from executor.map(self._judge, texts)
+            try:
+                for text in texts:
+                    pending.append(executor.submit(self._judge, text))
+                    if len(pending) >= _AHEAD * self._count:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:  # whoever asks for no more does not wait for what has not begun
+                for future in pending:
+                    future.cancel()
 
     def _judge(self, text: str) -> Outcome:
         compiler = self._free.get()
@@ -104,16 +116,9 @@ class LanguageSandbox:
                     )
             return outcome
 
-    def _command(self, words: tuple[str, ...], folder: Path) -> Finished:
-        language = self._language
-        return run_command(
-            language.command(words, self._limits),
-            folder,
-            level=self._level,
-            limits=self._limits,
-            environment=language.environment,
-            readable=language.places(),
-        )
+    def _command(self, words: Sequence[str], folder: Path) -> Finished:
+        words = self._language.command(words, self._limits)
+        return run_for(self._language, words, folder, self._level, self._limits)
 
 
 def run_program(language: Language, text: str, *, level: Level, limits: Limits | None = None) -> Outcome:
@@ -137,6 +142,8 @@ def _verdict(language: Language, finished: Finished, secret: str, limits: Limits
         return Verdict.TIMEOUT, f"more than {limits.wall:g} s"
     if finished.exceeded == "memory":
         return Verdict.MEMORY, "killed for its memory"
+    if finished.status != 0 and finished.cpu_seconds >= limits.cpu_seconds:  # by children, each with its own limit
+        return Verdict.TIMEOUT, f"more than {limits.cpu_seconds:g} s of CPU time with its children"
     if finished.status == 0:
         if is_proven(output, secret):
             return Verdict.PASSED, ""

@@ -55,11 +55,18 @@ public final class CompileServer {
     }
 
     private static final class Source extends SimpleJavaFileObject {
+        private final String name;
         private final String text;
 
         Source(String name, String text) {
             super(URI.create("memory:///" + name), Kind.SOURCE);
+            this.name = name;
             this.text = text;
+        }
+
+        @Override
+        public String getName() {
+            return name;
         }
 
         @Override
