@@ -1,0 +1,225 @@
+"""A benchmark from its rows to its scores, in a folder of its own that another run of the same goes on with.
+
+    circumstances.json   what was measured, how and where: the folder's name holds its hash
+    samples.jsonl        every answer, a line as soon as it is there
+    verdicts.jsonl       of every answer, in the same order: verdict, detail, CPU seconds
+    results.json         the scores, once all is judged
+
+`results.json`: {"schema", "benchmark", "model", "pass_at_k": {k: score}, "groups": {language or kind: {"problems",
+"pass_at_k"}}, "verdicts": {verdict: count}, "reference_bits_per_byte": score or null, "refused", "unusable_languages",
+"generation", "circumstances"}, where a score is {"value", "low", "high"}, 95 %, clustered by problem.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from repotune.core.artefact import digest, file_digest, write_atomically
+from repotune.core.console import Console
+from repotune.core.errors import UserError
+from repotune.core.flow import locked
+from repotune.core.hardware import probe as probe_hardware
+from repotune.evaluate.benchmarks.formats import problems_of
+from repotune.evaluate.benchmarks.judging import LIMITS, References, check_references, judge
+from repotune.evaluate.benchmarks.likelihood import reference_bits_per_byte
+from repotune.evaluate.benchmarks.pass_at_k import pass_at_k_score
+from repotune.evaluate.benchmarks.problem import Problem
+from repotune.evaluate.benchmarks.reading import read_rows
+from repotune.evaluate.benchmarks.sampling import Answer, Drawing, draw, line_of, missing, read_answers
+from repotune.evaluate.benchmarks.syntax_holes import syntax_holes
+from repotune.evaluate.own_code.held_out import number
+from repotune.evaluate.sandbox.confinement import Level
+from repotune.evaluate.sandbox.execution import Outcome, Verdict
+from repotune.evaluate.sandbox.probe import probe, require
+from repotune.infer.decoder import Decoder, open_engine
+from repotune.tokenizer.encoding import Codec, load_codec
+
+KS = (1, 10, 100)
+SYNTAX = "syntax"
+_ENDINGS = {"python": ".py"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured: a benchmark (`read_rows`), a share of it, and how answers are drawn.
+
+    `part` leaves only problems whose id begins with it; "syntax" makes holes in the references (`syntax_holes`).
+    `most` problems are taken by a hash, so that fewer are a sample of more.
+    """
+
+    source: str
+    drawing: Drawing = field(default_factory=Drawing)
+    part: str = ""
+    most: int | None = None
+    level: Level | None = None
+
+
+def run_benchmark(model: Path, asked: Asked, results: Path, console: Console) -> Path:
+    """Measures the model in folder `model` (a release or any Hugging Face folder that the engine reads) and returns the
+    folder in `results` with its scores. Raises UserError for a benchmark or a model that cannot be read, and where the
+    sandbox does not reach the level."""
+    level = _level(asked.level)
+    problems = _problems(asked)
+    references = check_references(problems, level)
+    if not references.usable:
+        reasons = references.unusable_languages or references.refused
+        raise UserError(f"No reference of {asked.source} passes: {next(iter(reasons.values()))}", "repotune doctor")
+    engine, codec = open_engine(model), load_codec(model)
+    circumstances = _circumstances(model, asked, references.usable, level, engine)
+    folder = results / _name(asked) / f"{model.resolve().name}-{digest(circumstances)[:8]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        write_atomically(folder / "circumstances.json", _json(circumstances))
+        there = read_answers(folder / "samples.jsonl")
+        _draw_missing(engine, codec, references.usable, there, asked, folder, console)
+        answers = read_answers(folder / "samples.jsonl")
+        outcomes = _judge(references.usable, answers, level, console)
+        write_atomically(folder / "verdicts.jsonl", "".join(map(_verdict_line, answers, outcomes)))
+        bits = reference_bits_per_byte(model, references.usable, codec)
+        scores = _scores(references, answers, outcomes) | {
+            "schema": 1,
+            "benchmark": _name(asked),
+            "model": model.resolve().name,
+            "reference_bits_per_byte": bits.as_json() if bits else None,
+            "generation": _generation(engine, answers[len(there) :]),
+            "circumstances": circumstances,
+        }
+        write_atomically(folder / "results.json", _json(scores))
+    return folder
+
+
+def _level(asked: Level | None) -> Level:
+    """The level asked for, else the best that the machine reaches, which must hold code that nobody has read."""
+    level = max(probe().level, Level.CONFINED) if asked is None else asked
+    require(level)
+    return level
+
+
+def _problems(asked: Asked) -> list[Problem]:
+    problems = problems_of(read_rows(asked.source))
+    if asked.part == SYNTAX:
+        problems = syntax_holes(problems)
+    else:
+        problems = [problem for problem in problems if problem.id.startswith(asked.part)]
+    if asked.most is not None:
+        chosen = sorted(problems, key=lambda problem: number(0, problem.id))[: asked.most]
+        problems = [problem for problem in problems if problem in set(chosen)]
+    unknown = sorted({problem.language for problem in problems} - _ENDINGS.keys())
+    if unknown or not problems:
+        reason = f"in {', '.join(unknown)}, which cannot be run here" if unknown else f"that begins with {asked.part!r}"
+        raise UserError(f"{asked.source} holds {'problems' if unknown else 'no problem'} {reason}.", "choose a --part")
+    return problems
+
+
+def _name(asked: Asked) -> str:
+    stem = Path(asked.source).name.partition(".")[0]
+    return f"{stem}-{asked.part}".replace("/", "-").lower() if asked.part else stem.lower()
+
+
+def _draw_missing(
+    engine: Decoder,
+    codec: Codec,
+    problems: Sequence[Problem],
+    there: Sequence[Answer],
+    asked: Asked,
+    folder: Path,
+    console: Console,
+) -> None:
+    wanted = missing(problems, asked.drawing.samples, there)
+    with (
+        (folder / "samples.jsonl").open("a", encoding="utf-8") as file,
+        console.progress(f"{_name(asked)}: answers", len(wanted), "answers") as progress,
+    ):
+        for answer in draw(engine, codec, wanted, asked.drawing, _ENDINGS):
+            file.write(line_of(answer))
+            file.flush()
+            progress.advance(note=answer.problem)
+
+
+def _judge(problems: Sequence[Problem], answers: Sequence[Answer], level: Level, console: Console) -> list[Outcome]:
+    by_id = {problem.id: problem for problem in problems}
+    with console.progress("verdicts", len(answers), "programs") as progress:
+        return judge([(by_id[answer.problem], answer.text) for answer in answers], level, progress.advance)
+
+
+def _scores(references: References, answers: Sequence[Answer], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Harness errors are no answers: they are counted, and neither pass nor fail."""
+    verdicts: dict[str, list[Verdict]] = {problem.id: [] for problem in references.usable}
+    for answer, outcome in zip(answers, outcomes, strict=True):
+        if outcome.verdict is not Verdict.HARNESS_ERROR:
+            verdicts[answer.problem].append(outcome.verdict)
+    groups: dict[str, list[Problem]] = {}
+    for problem in references.usable:
+        groups.setdefault(problem.kind or problem.language, []).append(problem)
+    return {
+        "pass_at_k": _pass_at_k(references.usable, verdicts),
+        "groups": {
+            name: {"problems": len(of), "pass_at_k": _pass_at_k(of, verdicts)} for name, of in sorted(groups.items())
+        },
+        "verdicts": dict(Counter(str(outcome.verdict) for outcome in outcomes).most_common()),
+        "refused": references.refused,
+        "unusable_languages": references.unusable_languages,
+    }
+
+
+def _pass_at_k(problems: Sequence[Problem], verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, Any]:
+    counts = [(len(of), of.count(Verdict.PASSED)) for of in (list(verdicts[problem.id]) for problem in problems)]
+    most = max(total for total, _ in counts)
+    clusters = [problem.cluster for problem in problems]
+    return {str(k): pass_at_k_score(counts, k, clusters).as_json() for k in KS if k <= most}
+
+
+def _circumstances(
+    model: Path, asked: Asked, problems: Sequence[Problem], level: Level, engine: Decoder
+) -> dict[str, Any]:
+    return {
+        "weights": {path.name: file_digest(path) for path in sorted(model.glob("*.safetensors"))},
+        "precision": engine.precision,
+        "drawing": asdict(asked.drawing),
+        "problems": {"count": len(problems), "sha256": digest([asdict(problem) for problem in problems])},
+        "sandbox": {"level": level.name.lower(), "limits": asdict(LIMITS)},
+        "environment": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "system": platform.system(),
+            "processor": probe_hardware(Path()).processor,
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _generation(engine: Decoder, drawn: Sequence[Answer]) -> dict[str, Any] | None:
+    """How fast answers were drawn, one at a time, and the most memory that the process held; None where none was."""
+    stats = engine.stats()
+    if not drawn or not stats.step_seconds:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "answers": len(drawn),
+        "tokens_per_second": round(stats.steps / stats.step_seconds, 2),
+        "prompt_tokens_per_second": round((stats.prompt_tokens - stats.reused_tokens) / stats.prefill_seconds, 2),
+        "peak_memory": peak,
+    }
+
+
+def _verdict_line(answer: Answer, outcome: Outcome) -> str:
+    fields = {"problem": answer.problem, "number": answer.number, "verdict": str(outcome.verdict)}
+    return _line(fields | {"detail": outcome.detail, "cpu_seconds": round(outcome.cpu_seconds, 4)})
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
