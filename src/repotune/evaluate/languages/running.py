@@ -48,6 +48,8 @@ class LanguageSandbox:
         self._limits = language.limits(replace(wanted, output=max(wanted.output, _OUTPUT)))
         self._compilers: list[Compiler] = []
         self._free: SimpleQueue[Compiler] = SimpleQueue()
+        # They live as long as this does: a process of the sandbox ends with the thread that has started it.
+        self._threads = ThreadPoolExecutor(workers)
 
     def __enter__(self) -> LanguageSandbox:
         """Raises UserError where the machine does not reach the level, or does not have the language."""
@@ -65,7 +67,8 @@ class LanguageSandbox:
         self.close()
 
     def close(self) -> None:
-        """Ends the compilers."""
+        """Waits for the programs under way, and ends the compilers."""
+        self._threads.shutdown(cancel_futures=True)
         while self._compilers:
             self._compilers.pop().close()
 
@@ -75,17 +78,16 @@ class LanguageSandbox:
         Where the sandbox itself fails it is tried once more; then the outcome is a harness error.
         """
         pending: deque[Future[Outcome]] = deque()
-        with ThreadPoolExecutor(self._count) as executor:
-            try:
-                for text in texts:
-                    pending.append(executor.submit(self._judge, text))
-                    if len(pending) >= _AHEAD * self._count:
-                        yield pending.popleft().result()
-                while pending:
+        try:
+            for text in texts:
+                pending.append(self._threads.submit(self._judge, text))
+                if len(pending) >= _AHEAD * self._count:
                     yield pending.popleft().result()
-            finally:  # whoever asks for no more does not wait for what has not begun
-                for future in pending:
-                    future.cancel()
+            while pending:
+                yield pending.popleft().result()
+        finally:  # whoever asks for no more does not wait for what has not begun
+            for future in pending:
+                future.cancel()
 
     def _judge(self, text: str) -> Outcome:
         compiler = self._free.get()
