@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from repotune import __version__
+from repotune.cli.benchmarks import add_benchmark
 from repotune.core.errors import UserError
 
 _DESCRIPTION = "Own your code-completion model: from your repositories to completions in your editor, on your machines."
@@ -28,7 +29,7 @@ _ROOM_STEPS = {
     "corpus": "collect, filter and deduplicate the code (corpus why PATH explains a file, corpus remove takes it out)",
     "tokenizer": "train the vocabulary and encode the corpus (tokenizer compare FOLDER… measures others)",
     "train": "train the model",
-    "evaluate": "measure the model on held-out files",
+    "evaluate": "measure the model on held-out files (evaluate benchmark SOURCE… measures on public ones)",
     "release": "package the model for transformers, llama.cpp and the server",
     "report": "write the report and say where it is",
 }
@@ -149,6 +150,8 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             room.set_defaults(handler="rooms:tokenizer")
         _with_engine(room)
         _with_config(room)
+        if name == "evaluate":
+            add_benchmark(room.add_subparsers(title="of other models and benchmarks", metavar="ACTION"))
 
     serve = _command(commands, "serve", "rooms:serve", "serve completions over HTTP, with a page to try them on")
     serve.add_argument("--host", help="address to listen on (default: serve.host, which is loopback)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -96,6 +97,20 @@ def _matmul_flops(width: int = 1024, seconds: float = 0.3) -> float:
         a @ a
         best = min(best, time.perf_counter() - started)
     return 2 * width**3 / best
+
+
+def memory_bandwidth(size: int = 1 << 27, tries: int = 5) -> float:
+    """Bytes a second that one core copies between arrays too large for a cache, what it reads and what it writes
+    counted both; the best of a few tries, as other work only slows it."""
+    import numpy as np
+
+    source, target = np.ones(size // 8), np.empty(size // 8)
+    best = math.inf
+    for _ in range(tries):
+        started = time.perf_counter()
+        np.copyto(target, source)
+        best = min(best, time.perf_counter() - started)
+    return 2 * size / best
 
 
 def _gpus() -> tuple[Gpu, ...]:

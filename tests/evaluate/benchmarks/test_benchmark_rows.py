@@ -74,7 +74,7 @@ def test_mbpp_plus_runs_its_own_tests() -> None:
 
 def test_multipl_es_samples_are_not_taken_for_right() -> None:
     problem = problem_of(MULTIPLE)
-    assert (problem.language, problem.stop, problem.reference_is_checked) == ("rust", ("\n}",), False)
+    assert (problem.language, problem.stop, problem.reference_is_checked) == ("rs", ("\n}",), False)
 
 
 def test_human_eval_x_knows_its_language() -> None:

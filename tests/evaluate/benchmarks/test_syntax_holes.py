@@ -17,7 +17,7 @@ ANSWER = """    summe = 0  # größer
     while False: pass
     return summe
 """
-PROBLEM = Problem("p", "python", PROMPT, None, "assert total([1]) == 1", ANSWER, stop=("\ndef ",))
+PROBLEM = Problem("p", "py", PROMPT, None, "assert total([1]) == 1", ANSWER, stop=("\ndef ",))
 
 
 def test_each_hole_filled_with_its_reference_is_the_program() -> None:
@@ -45,5 +45,5 @@ def test_form_feeds_are_no_line_ends() -> None:
 def test_what_cannot_be_cut_gives_no_holes() -> None:
     broken = replace(PROBLEM, reference="    return (\n")
     unchecked = replace(PROBLEM, reference_is_checked=False)
-    infilling, other = replace(PROBLEM, suffix="\n"), replace(PROBLEM, language="rust")
+    infilling, other = replace(PROBLEM, suffix="\n"), replace(PROBLEM, language="rs")
     assert not syntax_holes([broken, unchecked, infilling, other])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from repotune.core.errors import UserError
 from repotune.evaluate.benchmarks.problem import Problem
 from repotune.evaluate.benchmarks.reading import Row
+from repotune.evaluate.languages.language import load_languages
 
 # human-eval's paper, section 2.1, and decorators, which begin another definition as well.
 _FUNCTION_STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\n@")
@@ -19,13 +20,8 @@ _FUNCTION_STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\n@")
 _MBPP_STOP = ("\nclass ", "\nassert ", '\n"""', "\nprint(", "\nif ", "\ndef ")
 _MOST_EXAMPLES = 1
 
-_MULTIPLE_LANGUAGES = {
-    "cpp": "cpp", "cs": "csharp", "d": "d", "go": "go", "java": "java", "jl": "julia", "js": "javascript",
-    "lua": "lua", "php": "php", "pl": "perl", "py": "python", "r": "r", "rb": "ruby", "rkt": "racket", "rs": "rust",
-    "scala": "scala", "sh": "bash", "swift": "swift", "ts": "typescript",
-}  # fmt: skip
-_X_LANGUAGES = {"CPP": "cpp", "Go": "go", "Java": "java", "JavaScript": "javascript", "Python": "python"}
-_X_STOP = {"python": _FUNCTION_STOP, "cpp": ("\n}",), "go": ("\n}",), "java": ("\n    }\n",), "javascript": ("\n}",)}
+_X_LANGUAGES = {"CPP": "cpp", "Go": "go", "Java": "java", "JavaScript": "js", "Python": "py"}
+_X_STOP = {"py": _FUNCTION_STOP, "cpp": ("\n}",), "go": ("\n}",), "java": ("\n    }\n",), "js": ("\n}",)}
 
 
 def problems_of(rows: Sequence[tuple[str, Row]]) -> list[Problem]:
@@ -57,7 +53,7 @@ def _infilling(row: Row) -> Problem:
     kind, _, rest = row["task_id"].partition("/")
     return Problem(
         id=row["task_id"],
-        language="python",
+        language="py",
         prompt=row["prompt"],
         suffix=row["suffix"],
         tests=f"{row['test']}\ncheck({row['entry_point']})\n",
@@ -72,7 +68,7 @@ def _infilling(row: Row) -> Problem:
 def _human_eval(row: Row) -> Problem:
     return Problem(
         id=row["task_id"],
-        language="python",
+        language="py",
         prompt=row["prompt"],
         suffix=None,
         tests=f"{row['test']}\ncheck({row['entry_point']})\n",
@@ -90,7 +86,7 @@ def _mbpp(row: Row) -> Problem:
     body = row.get("test") or "\n".join([*before, *tests, *_listed(row.get("challenge_test_list") or [])])
     return Problem(
         id=f"MBPP/{row['task_id']}",
-        language="python",
+        language="py",
         prompt=f'"""\n{row.get("prompt") or row["text"]}\n{shown}\n"""\n',
         suffix=None,
         tests=body,
@@ -111,7 +107,7 @@ def _multiple(row: Row) -> Problem:
     """Its samples are a model's answers, and some are wrong."""
     return Problem(
         id=f"{row['language']}/{row['name']}",
-        language=_MULTIPLE_LANGUAGES[row["language"]],
+        language=load_languages()[row["language"]].key,
         prompt=row["prompt"],
         suffix=None,
         tests=row["tests"],

@@ -1,4 +1,8 @@
-"""Verdicts of answers: the same program runs once, references run first, and the sandbox's own failures never count."""
+"""Verdicts of answers: the same program runs once, references run first, and the sandbox's own failures never count.
+
+A candidate in Python meets its tests from a process of its own (`PythonSandbox`), where no verdict can be forged; in
+other languages candidate and tests are one program, which proves at its end that it came there (`LanguageSandbox`).
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,28 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from repotune.core.hardware import available_cores
-from repotune.evaluate.benchmarks.problem import Problem
+from repotune.evaluate.benchmarks.problem import PYTHON, Problem
+from repotune.evaluate.languages.joining import join_whole
+from repotune.evaluate.languages.language import load_languages
+from repotune.evaluate.languages.references import NEARLY_ALL, Unusable, check_language
+from repotune.evaluate.languages.running import LanguageSandbox
+from repotune.evaluate.own_code.held_out import number
 from repotune.evaluate.sandbox.confinement import Level
-from repotune.evaluate.sandbox.execution import MIB, Limits, Outcome, Verdict
+from repotune.evaluate.sandbox.execution import Limits, Outcome, Verdict
 from repotune.evaluate.sandbox.python import PythonProgram, PythonSandbox
 
-# A reference that its own tests refuse says that the machine or the data is not as the benchmark means it.
-_USABLE = 0.9
-LIMITS = Limits(cpu_seconds=5.0, memory=1024 * MIB)
+LIMITS = Limits()
+# Of a model's answers as references, so many tell whether a toolchain works: a quarter of them must pass, and in no
+# working one fewer than 41 % do, so a working one is refused once in a hundred times.
+_UNCHECKED = 40
 
 Candidate = tuple[Problem, str]
 
 
 @dataclass(frozen=True)
 class References:
-    """What became of the references: the problems to measure on, and of the others why not."""
+    """The problems to measure on. `refused` are those whose own reference fails, with its verdict, and
+    `unusable_languages` those left out as a whole: their score would tell of the machine and not of a model."""
 
     usable: list[Problem]
     refused: dict[str, str] = field(default_factory=dict)
@@ -28,41 +39,74 @@ class References:
 
 
 def check_references(problems: Sequence[Problem], level: Level) -> References:
-    """Runs every checked reference. A problem whose own is refused is left out with the reason; a language of whose
-    references fewer than nine in ten pass is left out as a whole, since that is no score of a model but of a setup."""
-    checked = [problem for problem in problems if problem.reference is not None and problem.reference_is_checked]
-    outcomes = judge([(problem, problem.reference or "") for problem in checked], level)
-    refused = {
-        problem.id: f"{outcome.verdict}: {outcome.detail}"
-        for problem, outcome in zip(checked, outcomes, strict=True)
-        if outcome.verdict is not Verdict.PASSED
-    }
-    unusable = {}
-    for language in sorted({problem.language for problem in checked}):
-        of = [problem for problem in checked if problem.language == language]
-        failed = [problem.id for problem in of if problem.id in refused]
-        if len(of) - len(failed) < _USABLE * len(of):
-            unusable[language] = f"{len(failed)} of {len(of)} references fail, first {failed[0]}: {refused[failed[0]]}"
+    """Runs the references. Raises UserError where the machine does not reach `level`."""
+    refused: dict[str, str] = {}
+    unusable: dict[str, str] = {}
+    for language in sorted({problem.language for problem in problems}):
+        of = [problem for problem in problems if problem.language == language and problem.reference is not None]
+        if language == PYTHON:
+            refused = _refused(of, level)
+            if len(refused) > (1 - NEARLY_ALL) * len(of):
+                first = next(iter(refused))
+                unusable[language] = f"{len(refused)} of {len(of)} references fail, first {first}: {refused[first]}"
+        elif reason := _unusable(language, of, level):
+            unusable[language] = reason
     usable = [problem for problem in problems if problem.id not in refused and problem.language not in unusable]
     return References(usable, refused, unusable)
 
 
+def _refused(problems: Sequence[Problem], level: Level) -> dict[str, str]:
+    outcomes = judge([(problem, problem.reference or "") for problem in problems], level)
+    return {
+        problem.id: f"{outcome.verdict}: {outcome.detail}"
+        for problem, outcome in zip(problems, outcomes, strict=True)
+        if outcome.verdict is not Verdict.PASSED
+    }
+
+
+def _unusable(key: str, problems: Sequence[Problem], level: Level) -> str:
+    """Why a language is not, or nothing."""
+    if not problems:
+        return "the benchmark has no reference to check the toolchain with"
+    language = load_languages()[key]
+    checked = all(problem.reference_is_checked for problem in problems)
+    if not checked:
+        problems = sorted(problems, key=lambda problem: number(0, problem.id))[:_UNCHECKED]
+    programs = [
+        _program(problem, problem.reference or "")
+        if problem.reference_is_checked
+        else join_whole(language, problem.prompt, problem.reference or "", problem.tests)
+        for problem in problems
+    ]
+    found = check_language(language, programs, checked=checked, level=level, limits=LIMITS, workers=available_cores())
+    return found.reason if isinstance(found, Unusable) else ""
+
+
 def judge(candidates: Sequence[Candidate], level: Level, advance: Callable[[], None] = lambda: None) -> list[Outcome]:
-    """An outcome for each (problem, answer), in their order. Raises UserError where the machine does not reach
-    `level`."""
-    keys = [(problem.tests, problem.candidate(answer)) for problem, answer in candidates]
-    first = {key: place for place, key in reversed(list(enumerate(keys)))}
-    distinct = [candidates[place] for place in sorted(first.values())]
-    found: dict[tuple[str, str], Outcome] = {}
-    for (problem, answer), outcome in zip(distinct, _run(distinct, level), strict=True):
-        found[problem.tests, problem.candidate(answer)] = outcome
-        advance()
+    """An outcome for each (problem, answer), in their order. Raises UserError where the machine does not reach `level`
+    or has not the language."""
+    keys = [(problem.language, problem.candidate(answer), problem.tests) for problem, answer in candidates]
+    found: dict[tuple[str, str, str], Outcome] = {}
+    for language in sorted({key[0] for key in keys}):
+        distinct = {key: candidate for key, candidate in zip(keys, candidates, strict=True) if key[0] == language}
+        for key, outcome in zip(distinct, _run(language, list(distinct.values()), level), strict=True):
+            found[key] = outcome
+            advance()
     return [found[key] for key in keys]
 
 
-def _run(candidates: Sequence[Candidate], level: Level) -> Iterator[Outcome]:
-    programs = [
-        PythonProgram(problem.candidate(answer), problem.tests, problem.entry_point) for problem, answer in candidates
-    ]
-    with PythonSandbox(level, LIMITS, workers=available_cores()) as sandbox:
-        yield from sandbox.run(programs)
+def _run(language: str, candidates: Sequence[Candidate], level: Level) -> Iterator[Outcome]:
+    if language == PYTHON:
+        programs = [
+            PythonProgram(problem.candidate(answer), problem.tests, problem.entry_point)
+            for problem, answer in candidates
+        ]
+        with PythonSandbox(level, LIMITS, workers=available_cores()) as sandbox:
+            yield from sandbox.run(programs)
+    else:
+        with LanguageSandbox(load_languages()[language], level, LIMITS, workers=available_cores()) as others:
+            yield from others.run([_program(problem, answer) for problem, answer in candidates])
+
+
+def _program(problem: Problem, answer: str) -> str:
+    return f"{problem.candidate(answer)}\n{problem.tests}"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PYTHON = "py"
+
 
 @dataclass(frozen=True)
 class Problem:
-    """`prompt` + answer + `suffix` is the candidate's program, which `tests` call.
+    """`prompt` + answer + `suffix` is the candidate's program, which `tests` call. `language` is a key of
+    `load_languages()`.
 
     `suffix` is None where the answer ends the program: then a model continues, else it fills a hole. `reference` is
     what the benchmark gives as an answer; `reference_is_checked` is False where that is a model's, not always right.

@@ -18,7 +18,7 @@ import resource
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from repotune.core.artefact import digest, file_digest, write_atomically
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import locked
+from repotune.core.hardware import memory_bandwidth
 from repotune.core.hardware import probe as probe_hardware
 from repotune.evaluate.benchmarks.formats import problems_of
 from repotune.evaluate.benchmarks.judging import LIMITS, References, check_references, judge
@@ -37,16 +38,18 @@ from repotune.evaluate.benchmarks.problem import Problem
 from repotune.evaluate.benchmarks.reading import read_rows
 from repotune.evaluate.benchmarks.sampling import Answer, Drawing, draw, line_of, missing, read_answers
 from repotune.evaluate.benchmarks.syntax_holes import syntax_holes
+from repotune.evaluate.languages.language import load_languages
 from repotune.evaluate.own_code.held_out import number
 from repotune.evaluate.sandbox.confinement import Level
 from repotune.evaluate.sandbox.execution import Outcome, Verdict
 from repotune.evaluate.sandbox.probe import probe, require
 from repotune.infer.decoder import Decoder, open_engine
+from repotune.model.weights import read_config
 from repotune.tokenizer.encoding import Codec, load_codec
 
 KS = (1, 10, 100)
 SYNTAX = "syntax"
-_ENDINGS = {"python": ".py"}
+_BYTES = {"f32": 4, "bf16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def run_benchmark(model: Path, asked: Asked, results: Path, console: Console) ->
     if not references.usable:
         reasons = references.unusable_languages or references.refused
         raise UserError(f"No reference of {asked.source} passes: {next(iter(reasons.values()))}", "repotune doctor")
+    references = replace(references, usable=_sample(references.usable, asked.most))
     engine, codec = open_engine(model), load_codec(model)
     circumstances = _circumstances(model, asked, references.usable, level, engine)
     folder = results / _name(asked) / f"{model.resolve().name}-{digest(circumstances)[:8]}"
@@ -91,11 +95,15 @@ def run_benchmark(model: Path, asked: Asked, results: Path, console: Console) ->
             "benchmark": _name(asked),
             "model": model.resolve().name,
             "reference_bits_per_byte": bits.as_json() if bits else None,
-            "generation": _generation(engine, answers[len(there) :]),
+            "generation": _generation(model, engine, answers[len(there) :]),
             "circumstances": circumstances,
         }
         write_atomically(folder / "results.json", _json(scores))
     return folder
+
+
+def _endings() -> dict[str, str]:
+    return {key: language.extension for key, language in load_languages().items()}
 
 
 def _level(asked: Level | None) -> Level:
@@ -111,19 +119,32 @@ def _problems(asked: Asked) -> list[Problem]:
         problems = syntax_holes(problems)
     else:
         problems = [problem for problem in problems if problem.id.startswith(asked.part)]
-    if asked.most is not None:
-        chosen = sorted(problems, key=lambda problem: number(0, problem.id))[: asked.most]
-        problems = [problem for problem in problems if problem in set(chosen)]
-    unknown = sorted({problem.language for problem in problems} - _ENDINGS.keys())
-    if unknown or not problems:
-        reason = f"in {', '.join(unknown)}, which cannot be run here" if unknown else f"that begins with {asked.part!r}"
-        raise UserError(f"{asked.source} holds {'problems' if unknown else 'no problem'} {reason}.", "choose a --part")
+    if not problems:
+        raise UserError(f"{asked.source} holds no problem that begins with {asked.part!r}.", "choose another --part")
     return problems
+
+
+def _sample(problems: list[Problem], most: int | None) -> list[Problem]:
+    """`most` of `problems`, in their order."""
+    chosen = sorted((problem.id for problem in problems), key=lambda identity: number(0, identity))[:most]
+    return [problem for problem in problems if problem.id in set(chosen)]
 
 
 def _name(asked: Asked) -> str:
     stem = Path(asked.source).name.partition(".")[0]
-    return f"{stem}-{asked.part}".replace("/", "-").lower() if asked.part else stem.lower()
+    return f"{stem}-{asked.part}".replace("/", "-").strip("-").lower()
+
+
+def read_scores(folder: Path) -> list[str]:
+    """The scores in the folder of a run, a line each."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    lines = [
+        f"{results['benchmark']}, {name}: "
+        + ", ".join(f"pass@{k} {100 * score['value']:.1f} %" for k, score in of["pass_at_k"].items())
+        + f" of {of['problems']:,} problems"
+        for name, of in results["groups"].items()
+    ]
+    return lines + [f"{key} is not scored: {reason}" for key, reason in results["unusable_languages"].items()]
 
 
 def _draw_missing(
@@ -140,7 +161,7 @@ def _draw_missing(
         (folder / "samples.jsonl").open("a", encoding="utf-8") as file,
         console.progress(f"{_name(asked)}: answers", len(wanted), "answers") as progress,
     ):
-        for answer in draw(engine, codec, wanted, asked.drawing, _ENDINGS):
+        for answer in draw(engine, codec, wanted, asked.drawing, _endings()):
             file.write(line_of(answer))
             file.flush()
             progress.advance(note=answer.problem)
@@ -198,17 +219,21 @@ def _circumstances(
     }
 
 
-def _generation(engine: Decoder, drawn: Sequence[Answer]) -> dict[str, Any] | None:
-    """How fast answers were drawn, one at a time, and the most memory that the process held; None where none was."""
+def _generation(model: Path, engine: Decoder, drawn: Sequence[Answer]) -> dict[str, Any] | None:
+    """How fast answers were drawn, one at a time, the most memory that the process held, and which share of the
+    machine's bandwidth reading all weights for each token is; None where no answer was drawn."""
     stats = engine.stats()
     if not drawn or not stats.step_seconds:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    speed = stats.steps / stats.step_seconds
+    read = read_config(model).parameters() * _BYTES[engine.precision] * speed
     return {
         "answers": len(drawn),
-        "tokens_per_second": round(stats.steps / stats.step_seconds, 2),
+        "tokens_per_second": round(speed, 2),
         "prompt_tokens_per_second": round((stats.prompt_tokens - stats.reused_tokens) / stats.prefill_seconds, 2),
         "peak_memory": peak,
+        "bandwidth_share": round(read / memory_bandwidth(), 4),
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from repotune.evaluate.benchmarks.problem import Problem
+from repotune.evaluate.benchmarks.problem import PYTHON, Problem
 
 KINDS = ("block", "control", "call")
 _Hole = tuple[str, int, int]
@@ -32,7 +32,7 @@ def syntax_holes(problems: Sequence[Problem]) -> list[Problem]:
             origin=problem.id,
         )
         for problem in problems
-        if problem.language == "python" and problem.suffix is None and problem.reference_is_checked
+        if problem.language == PYTHON and problem.suffix is None and problem.reference_is_checked
         for program in [problem.candidate(problem.reference or "")]
         for number, (kind, start, stop) in enumerate(_holes(program, len(problem.prompt)))
     ]
