@@ -9,6 +9,7 @@ import pytest
 
 from repotune.core.errors import UserError
 from repotune.evaluate.languages.cache import prepared, run_tool
+from repotune.evaluate.languages.commands import Commands
 from repotune.evaluate.languages.compiling import CommandCompiler, first_error
 from repotune.evaluate.languages.gcc import Gcc
 from repotune.evaluate.languages.java import Java
@@ -71,7 +72,7 @@ def test_a_program_is_judged_also_when_the_compiler_has_died() -> None:
     right = java.control.texts()[Verdict.PASSED]
     with LanguageSandbox(java, LEVEL, workers=1) as sandbox:
         verdicts = [next(sandbox.run([right])).verdict]
-        (compiler,) = sandbox._compilers
+        compiler = sandbox._workers[0].compiler
         assert isinstance(compiler, Java)
         assert compiler._server._process is not None
         compiler._server._process.kill()
@@ -84,7 +85,7 @@ def test_a_compiler_lives_through_runs_and_ends_with_its_sandbox() -> None:
     java = load_languages()["java"]
     processes = []
     with LanguageSandbox(java, LEVEL, workers=1) as sandbox:
-        (compiler,) = sandbox._compilers
+        compiler = sandbox._workers[0].compiler
         assert isinstance(compiler, Java)
         for _ in range(2):
             assert next(sandbox.run(["class Problem { int }"])).verdict == Verdict.COMPILE_ERROR
@@ -98,7 +99,8 @@ def test_a_compiler_lives_through_runs_and_ends_with_its_sandbox() -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="this machine has no g++")
 def test_the_compiled_header_is_only_for_programs_that_include_it(tmp_path: Path) -> None:
-    compiler = Gcc(CommandCompiler(load_languages()["cpp"], LEVEL))
+    commands = Commands(load_languages()["cpp"], LEVEL)
+    compiler = Gcc(CommandCompiler(commands))
     bare = "int main() { std::vector<int> v; }\n"
     for place, (text, verdict) in enumerate(
         [(bare, Verdict.COMPILE_ERROR), (f"#include <bits/stdc++.h>\n{bare}", None)]
@@ -108,6 +110,7 @@ def test_the_compiled_header_is_only_for_programs_that_include_it(tmp_path: Path
         outcome = compiler.compile(text, "", folder)
         assert (outcome and outcome.verdict) == verdict
         assert not (folder / "program.cpp").exists()
+    commands.close()
 
 
 def test_what_is_prepared_is_kept_until_it_is_made_of_something_else(

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from repotune.evaluate.languages.language import Language
+from repotune.evaluate.languages.commands import Commands
 from repotune.evaluate.languages.proof import add_proof
-from repotune.evaluate.sandbox.command import Finished, run_command
-from repotune.evaluate.sandbox.confinement import Level
+from repotune.evaluate.sandbox.command import Finished
 from repotune.evaluate.sandbox.execution import MIB, Limits, Outcome, Verdict
 
 COMPILING = Limits(cpu_seconds=30.0, memory=2048 * MIB, file_size=256 * MIB, processes=128)
@@ -42,24 +41,24 @@ class Compiler(Protocol):
 class CommandCompiler:
     """The language's own command, with `more` words; where it has none, the text is what runs."""
 
-    language: Language
-    level: Level
+    commands: Commands
     more: Sequence[str] = ()
     readable: Sequence[Path] = field(default_factory=list)
 
     def compile(self, text: str, secret: str, folder: Path) -> Outcome | None:
-        source = folder / self.language.file
-        source.write_text(add_proof(text, self.language.proof, secret), encoding="utf-8")
-        if not self.language.compile:
+        language = self.commands.language
+        source = folder / language.file
+        source.write_text(add_proof(text, language.proof, secret), encoding="utf-8")
+        if not language.compile:
             return None
-        words = self.language.command([*self.language.compile, *self.more], COMPILING)
+        words = language.command([*language.compile, *self.more], COMPILING)
         failed = self.run(words, folder)
         source.unlink()  # the secret stands in it
         return failed
 
     def run(self, words: Sequence[str], folder: Path) -> Outcome | None:
         """Runs a compiler's command; an outcome where it failed. Raises SandboxError."""
-        finished = run_for(self.language, words, folder, self.level, COMPILING, self.readable)
+        finished = self.commands.run(words, folder, COMPILING, self.readable)
         return None if finished.status == 0 else _compile_failure(finished)
 
     def close(self) -> None:
@@ -71,21 +70,6 @@ def _compile_failure(finished: Finished) -> Outcome:
     verdict = verdicts.get(finished.exceeded or "", Verdict.COMPILE_ERROR)
     detail = first_error(finished.output) if verdict == Verdict.COMPILE_ERROR else "while it was compiled"
     return Outcome(verdict, finished.output, finished.cpu_seconds, finished.wall_seconds, detail)
-
-
-def run_for(
-    language: Language, words: Sequence[str], folder: Path, level: Level, limits: Limits, readable: Sequence[Path] = ()
-) -> Finished:
-    """A command of the language in a program's folder, whose name the output is freed of. Raises SandboxError."""
-    finished = run_command(
-        words,
-        folder,
-        level=level,
-        limits=limits,
-        environment=language.environment,
-        readable=[*language.places(), *readable],
-    )
-    return replace(finished, output=finished.output.replace(f"{folder.resolve()}/", ""))
 
 
 def first_error(output: str) -> str:

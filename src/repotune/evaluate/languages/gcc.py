@@ -17,7 +17,8 @@ class Gcc:
 
     def __init__(self, cold: CommandCompiler) -> None:
         """Raises UserError where the header cannot be compiled."""
-        words = cold.language.compile[: cold.language.compile.index(cold.language.file)]
+        language = cold.commands.language
+        words = language.compile[: language.compile.index(language.file)]
         version = run_tool([words[0], "--version"], Path("/"))
 
         def prepare(folder: Path) -> None:
@@ -27,7 +28,7 @@ class Gcc:
         folder = prepared("gcc", [version, *words], prepare)
         # -include comes before all else in the source, which is where a compiled header must stand.
         self._cold = cold
-        self._warm = CommandCompiler(cold.language, cold.level, ["-include", str(folder / "all.h")], [folder])
+        self._warm = CommandCompiler(cold.commands, ["-include", str(folder / "all.h")], [folder])
 
     def compile(self, text: str, secret: str, folder: Path) -> Outcome | None:
         compiler = self._warm if _HEADER.search(text) else self._cold

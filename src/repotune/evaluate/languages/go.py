@@ -39,7 +39,7 @@ class Go:
 
         folder = prepared("go", [version, root], prepare)
         self._packages = (folder / "packages").read_text(encoding="utf-8").replace(_HERE, str(folder))
-        self._cold = CommandCompiler(cold.language, cold.level, readable=[folder, Path(root)])
+        self._cold = CommandCompiler(cold.commands, readable=[folder, Path(root)])
         compiler, linker = (shlex.quote(f"{tools}/{name}") for name in ("compile", "link"))
         self._script = " && ".join(
             [
@@ -53,7 +53,9 @@ class Go:
         tests = [f'{{"{name}", program.{name}}}' for name in _TEST.findall(text)]
         if not tests:
             return Outcome(Verdict.COMPILE_ERROR, detail="it has no function that is a test")
-        main = self._cold.language.proof.append.replace("{secret}", secret).replace("{tests}", ", ".join(tests))
+        main = self._cold.commands.language.proof.append.replace("{secret}", secret).replace(
+            "{tests}", ", ".join(tests)
+        )
         sources = {"program.go": text, "main.go": main, "packages": f"{self._packages}packagefile program=program.a\n"}
         for name, content in sources.items():
             (folder / name).write_text(content, encoding="utf-8")

@@ -30,13 +30,14 @@ class Java:
         folder = prepared("java", [run_tool(["javac", "-version"], Path("/")), *sources], prepare)
         self._library = folder / "library"
         words = ["java", "-Xmx{heap}m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
-        argv = cold.language.command([*words, "-cp", str(folder), "CompileServer", str(self._library)], COMPILING)
+        language = cold.commands.language
+        argv = language.command([*words, "-cp", str(folder), "CompileServer", str(self._library)], COMPILING)
         self._cold = cold
-        self._server = CompileServer(argv, [folder, *cold.language.places()], cold.level, COMPILING)
+        self._server = CompileServer(argv, [folder, *language.places()], cold.commands.level, COMPILING)
 
     def compile(self, text: str, secret: str, folder: Path) -> Outcome | None:
         shutil.copytree(self._library, folder, dirs_exist_ok=True)
-        language = self._cold.language
+        language = self._cold.commands.language
         answer = self._server.compile(language.file, add_proof(text, language.proof, secret), COMPILING.cpu_seconds)
         if answer is None:
             return self._cold.compile(text, secret, folder)

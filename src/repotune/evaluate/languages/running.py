@@ -15,13 +15,14 @@ import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 
 from repotune.core.errors import UserError
-from repotune.evaluate.languages.compiling import Compiler, first_error, run_for
+from repotune.evaluate.languages.commands import Commands
+from repotune.evaluate.languages.compiling import Compiler, first_error
 from repotune.evaluate.languages.language import Language
 from repotune.evaluate.languages.proof import draw_secret, is_proven
 from repotune.evaluate.languages.toolchains import how_to_install
@@ -36,6 +37,12 @@ _AHEAD = 32  # programs for each worker that may wait for the outcome of one bef
 _OUTPUT = MIB  # kept at least: the proof comes after all that a program prints
 
 
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    commands: Commands
+    compiler: Compiler
+
+
 class LanguageSandbox:
     """A context manager; `run` may be called any number of times within it, from one thread at a time.
 
@@ -46,8 +53,8 @@ class LanguageSandbox:
         self._language, self._level, self._count = language, level, workers
         wanted = limits or Limits()
         self._limits = language.limits(replace(wanted, output=max(wanted.output, _OUTPUT)))
-        self._compilers: list[Compiler] = []
-        self._free: SimpleQueue[Compiler] = SimpleQueue()
+        self._workers: list[_Worker] = []
+        self._free: SimpleQueue[_Worker] = SimpleQueue()
         # They live as long as this does: a process of the sandbox ends with the thread that has started it.
         self._threads = ThreadPoolExecutor(workers)
 
@@ -57,8 +64,9 @@ class LanguageSandbox:
         if self._language.version() is None:
             raise UserError(f"This machine has no {self._language.name}.", how_to_install(self._language))
         for _ in range(self._count):
-            self._compilers.append(open_compiler(self._language, self._level))
-            self._free.put(self._compilers[-1])
+            commands = Commands(self._language, self._level)
+            self._workers.append(_Worker(commands, open_compiler(commands)))
+            self._free.put(self._workers[-1])
         return self
 
     def __exit__(
@@ -69,8 +77,10 @@ class LanguageSandbox:
     def close(self) -> None:
         """Waits for the programs under way, and ends the compilers."""
         self._threads.shutdown(cancel_futures=True)
-        while self._compilers:
-            self._compilers.pop().close()
+        while self._workers:
+            worker = self._workers.pop()
+            worker.compiler.close()
+            worker.commands.close()
 
     def run(self, texts: Iterable[str]) -> Generator[Outcome, None, None]:
         """An outcome for each program of `texts`, tests included, in their order.
@@ -90,37 +100,34 @@ class LanguageSandbox:
                 future.cancel()
 
     def _judge(self, text: str) -> Outcome:
-        compiler = self._free.get()
+        worker = self._free.get()
         try:
             for _ in range(_ATTEMPTS):
                 try:
-                    return self._judge_once(compiler, text)
+                    return self._judge_once(worker, text)
                 except (SandboxError, OSError) as error:
                     reason = str(error)
             return Outcome(Verdict.HARNESS_ERROR, detail=reason)
         finally:
-            self._free.put(compiler)
+            self._free.put(worker)
 
-    def _judge_once(self, compiler: Compiler, text: str) -> Outcome:
+    def _judge_once(self, worker: _Worker, text: str) -> Outcome:
         secret = draw_secret()
-        with tempfile.TemporaryDirectory(prefix="repotune-", ignore_cleanup_errors=True) as folder:
-            failed = compiler.compile(text, secret, Path(folder))
+        with tempfile.TemporaryDirectory(prefix="repotune-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            failed = worker.compiler.compile(text, secret, folder)
             if failed is not None:
                 return failed
-            finished = self._command(self._language.run, Path(folder))
-            outcome = judge(self._language, finished, secret, self._limits)
-            if outcome.verdict == Verdict.FAILED and self._language.syntax:
-                checked = self._command(self._language.syntax, Path(folder))
-                if checked.status not in (0, None):
-                    detail = first_error(checked.output) or outcome.detail
-                    return Outcome(
-                        Verdict.COMPILE_ERROR, outcome.output, outcome.cpu_seconds, outcome.wall_seconds, detail
-                    )
+            outcome = judge(self._language, self._run(worker, self._language.run, folder), secret, self._limits)
+            if outcome.verdict != Verdict.FAILED or not self._language.syntax:
+                return outcome
+            checked = self._run(worker, self._language.syntax, folder)
+        if checked.status in (0, None):
             return outcome
+        return replace(outcome, verdict=Verdict.COMPILE_ERROR, detail=first_error(checked.output) or outcome.detail)
 
-    def _command(self, words: Sequence[str], folder: Path) -> Finished:
-        words = self._language.command(words, self._limits)
-        return run_for(self._language, words, folder, self._level, self._limits)
+    def _run(self, worker: _Worker, words: Sequence[str], folder: Path) -> Finished:
+        return worker.commands.run(self._language.command(words, self._limits), folder, self._limits)
 
 
 def run_program(language: Language, text: str, *, level: Level, limits: Limits | None = None) -> Outcome:

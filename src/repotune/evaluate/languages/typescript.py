@@ -24,12 +24,13 @@ class TypeScript:
     """Where the process ends over a program or is too slow, that program is compiled by tsc itself."""
 
     def __init__(self, cold: CommandCompiler, library: Path) -> None:
-        argv = cold.language.command(["node", "--max-old-space-size={heap}", str(_SERVER), str(library)], COMPILING)
-        readable = [_SERVER.parent, library.parent, *cold.language.places()]
-        self._cold, self._server = cold, CompileServer(argv, readable, cold.level, COMPILING)
+        language = cold.commands.language
+        argv = language.command(["node", "--max-old-space-size={heap}", str(_SERVER), str(library)], COMPILING)
+        readable = [_SERVER.parent, library.parent, *language.places()]
+        self._cold, self._server = cold, CompileServer(argv, readable, cold.commands.level, COMPILING)
 
     def compile(self, text: str, secret: str, folder: Path) -> Outcome | None:
-        language = self._cold.language
+        language = self._cold.commands.language
         answer = self._server.compile(language.file, add_proof(text, language.proof, secret), COMPILING.cpu_seconds)
         if answer is None:
             return self._cold.compile(text, secret, folder)

@@ -18,11 +18,15 @@ from repotune.core.errors import UserError
 from repotune.evaluate.sandbox.confinement import Level, require_reachable, unused_uid
 from repotune.evaluate.sandbox.execution import Limits
 from repotune.evaluate.sandbox.probe import probe, require
+from repotune.evaluate.sandbox.standing import Launched, StandingLauncher
 from repotune.evaluate.sandbox.starting import start_interpreter
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BACKSTOP_SECONDS = 10.0  # beyond the wall limit, which the launcher keeps: then it is the launcher that hangs
 _CHUNK = 1 << 16
+
+
+Running = subprocess.Popen[bytes] | Launched
 
 
 class SandboxError(RuntimeError):
@@ -53,12 +57,13 @@ def run_command(
     environment: Mapping[str, str],
     readable: Sequence[Path] = (),
     stdin: bytes = b"",
+    launcher: StandingLauncher | None = None,
 ) -> Finished:
     """Runs `argv` with `folder` as working directory and the only place to write, and waits for its end.
 
     It sees the system's libraries, `readable` and `folder`; `environment` is added to PATH, HOME, TMPDIR (both
     `folder`) and LANG. stdout and stderr come back as one text, in the order written. Where root runs this, `folder`
-    and what is in it changes hands to an unused uid.
+    and what is in it changes hands to an unused uid. A `launcher` that stays saves starting one.
 
     A command that is not there ends with status 127, as in a shell. Raises UserError where the machine does not reach
     `level` or a path is missing, SandboxError where the sandbox failed.
@@ -70,7 +75,12 @@ def run_command(
     require_reachable([folder, *readable], level)
     reading, writing = os.pipe()
     try:
-        process = launch(argv, folder, level, limits, environment, readable, writing)
+        process: Running
+        if launcher is not None:
+            specification = _specification(argv, folder, level, limits, environment, readable)
+            process = launcher.launch(specification, writing)
+        else:
+            process = launch(argv, folder, level, limits, environment, readable, writing)
     except BaseException:
         os.close(reading)
         raise
@@ -99,18 +109,7 @@ def launch(
     The JSON line about its end comes on the descriptor `report`. Killing the launcher ends the command, and at the
     level full all that it has started.
     """
-    home = str(folder.resolve())
-    specification = {
-        "argv": [str(each) for each in argv],
-        "folder": home,
-        "level": int(level),
-        "limits": asdict(limits),
-        "environment": {"PATH": _PATH, "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", **environment},
-        "readable": [str(path.absolute()) for path in readable],
-        "uid": unused_uid(home) if level >= Level.CONFINED else None,
-        "proc": level >= Level.FULL and probe().proc,
-        "report": report,
-    }
+    specification = {**_specification(argv, folder, level, limits, environment, readable), "report": report}
     return start_interpreter(
         "repotune.evaluate.sandbox.launcher",
         [json.dumps(specification)],
@@ -121,7 +120,29 @@ def launch(
     )
 
 
-def _feed(process: subprocess.Popen[bytes], stdin: bytes, limits: Limits) -> tuple[bytes, bool]:
+def _specification(
+    argv: Sequence[str],
+    folder: Path,
+    level: Level,
+    limits: Limits,
+    environment: Mapping[str, str],
+    readable: Sequence[Path],
+) -> dict[str, Any]:
+    """What a launcher is told."""
+    home = str(folder.resolve())
+    return {
+        "argv": [str(each) for each in argv],
+        "folder": home,
+        "level": int(level),
+        "limits": asdict(limits),
+        "environment": {"PATH": _PATH, "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", **environment},
+        "readable": [str(path.absolute()) for path in readable],
+        "uid": unused_uid(home) if level >= Level.CONFINED else None,
+        "proc": level >= Level.FULL and probe().proc,
+    }
+
+
+def _feed(process: Running, stdin: bytes, limits: Limits) -> tuple[bytes, bool]:
     """Writes `stdin`, keeps the first bytes of the output, and reaps the launcher; whether something was dropped."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -150,9 +171,7 @@ def _feed(process: subprocess.Popen[bytes], stdin: bytes, limits: Limits) -> tup
     return bytes(kept), dropped
 
 
-def _write_some(
-    process: subprocess.Popen[bytes], selector: selectors.BaseSelector, rest: memoryview[int]
-) -> memoryview[int]:
+def _write_some(process: Running, selector: selectors.BaseSelector, rest: memoryview[int]) -> memoryview[int]:
     assert process.stdin is not None
     try:
         rest = rest[os.write(process.stdin.fileno(), rest[:_CHUNK]) :] if rest else rest

@@ -38,8 +38,10 @@ function compile(name, text) {
   const files = [];
   const host = hostOf(name, text, files);
   const program = ts.createProgram([name], options, host);
-  const emitted = program.emit();
-  const faults = ts.getPreEmitDiagnostics(program).concat(emitted.diagnostics);
+  const file = program.getSourceFile(name);
+  // Of the program's file alone: to check the library's declarations again would take 0.4 s instead of 0.02.
+  const emitted = program.emit(file);
+  const faults = ts.getPreEmitDiagnostics(program, file).concat(emitted.diagnostics);
   const errors = faults.filter((each) => each.category === ts.DiagnosticCategory.Error);
   return [errors.length ? ts.formatDiagnostics(errors, host) : "", errors.length ? [] : files];
 }
