@@ -1,0 +1,75 @@
+"""The models that are compared: any folders that the engine reads, each with its own vocabulary and context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from repotune.core.artefact import digest, file_digest
+from repotune.core.errors import UserError
+from repotune.model.weights import read_config
+from repotune.tokenizer.encoding import Codec, load_codec, tokenizer_files
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A model in `folder`. `contents` hashes weights, shape and tokenizer: two of one hash are one model."""
+
+    name: str
+    folder: Path
+    codec: Codec
+    context: int
+    parameters: int
+    contents: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "contents": self.contents,
+            "parameters": self.parameters,
+            "context": self.context,
+            "vocabulary": self.codec.size,
+        }
+
+
+def open_contestants(folders: Sequence[Path]) -> list[Contestant]:
+    """Opens all, to be compared with the first. Raises UserError for less than two, or one that cannot be read."""
+    names = distinct_names(at_least_two(folders))
+    return [_open(name, folder) for name, folder in zip(names, folders, strict=True)]
+
+
+def at_least_two(folders: Sequence[Path]) -> Sequence[Path]:
+    """`folders`. Raises UserError where they are too few to compare, or one is named twice."""
+    if len(folders) < 2:
+        raise UserError("A comparison needs two models at least.", "repotune evaluate compare OLD NEW")
+    places = [folder.resolve() for folder in folders]
+    for place, folder in enumerate(folders):
+        if places[place] in places[:place]:
+            raise UserError(f"{folder} is named twice.", "name each model once")
+    return folders
+
+
+def distinct_names(folders: Sequence[Path]) -> list[str]:
+    """What tells the folders apart, as little of their paths as does.
+
+    >>> distinct_names([Path("/a/old/release"), Path("/a/new/release")])
+    ['old/release', 'new/release']
+    """
+    parts = [folder.resolve().parts for folder in folders]
+    for length in count(1):
+        names = ["/".join(of[-length:]) for of in parts]
+        if len(set(names)) == len(set(parts)):
+            break
+    return names
+
+
+def _open(name: str, folder: Path) -> Contestant:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise UserError(f"There is no model in {folder}: it has no *.safetensors.", "name a release, or a checkpoint")
+    config = read_config(folder)
+    files = [*weights, folder / "config.json", *(folder / name for name in tokenizer_files(folder))]
+    contents = digest([(path.name, file_digest(path)) for path in files])
+    return Contestant(name, folder, load_codec(folder), config.context, config.parameters(), contents)
