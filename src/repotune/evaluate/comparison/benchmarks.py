@@ -32,7 +32,7 @@ from repotune.evaluate.sandbox.execution import Verdict
 
 # Of circumstances, what must be one for all: else a difference may be that of how was asked and not of who answered.
 _ALIKE = ("problems", "drawing", "sandbox")
-_INFILLING = re.compile(r"\w+Infilling/(?P<origin>.+)/[^/]+")
+_INFILLING = re.compile(r"(?P<kind>\w+)Infilling(Light)?/(?P<origin>.+)/[^/]+")
 _SYNTAX_HOLE = re.compile(r"(?P<origin>.+)/(?P<kind>block|control|call)/\d+")
 
 
@@ -93,11 +93,11 @@ def origin_of(problem: str) -> str:
 
 
 def _group_of(problem: str) -> str:
-    """The kind of hole, or nothing where a problem is none."""
-    if _INFILLING.fullmatch(problem):
-        return problem.partition("Infilling/")[0]
-    hole = _SYNTAX_HOLE.fullmatch(problem)
-    return hole["kind"] if hole else ""
+    """The kind of hole, or what a benchmark's ids begin with: of MultiPL-E the language."""
+    for pattern in (_INFILLING, _SYNTAX_HOLE):
+        if match := pattern.fullmatch(problem):
+            return match["kind"]
+    return problem.partition("/")[0]
 
 
 def _read(name: str, folder: Path) -> Measured:
@@ -151,7 +151,7 @@ def _said(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 def _parts(measured: Sequence[Measured]) -> dict[str, Part]:
     """pass@k of all problems and of each kind of hole, for each k that every problem has answers for."""
     problems = list(measured[0].verdicts)
-    groups = sorted({_group_of(problem) for problem in problems} - {""})
+    groups = sorted({_group_of(problem) for problem in problems})
     parts = {"all": problems} | {group: [each for each in problems if _group_of(each) == group] for group in groups}
     return {part: _passing(measured, of) for part, of in parts.items() if part == "all" or len(groups) > 1}
 
