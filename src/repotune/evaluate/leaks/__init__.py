@@ -1,0 +1,1 @@
+"""What must not come out of a model: training text, secrets, personal data, foreign licences, insecure patterns."""
