@@ -5,34 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from repotune.core.console import Console
 from repotune.core.errors import UserError
-
-
-def add_benchmark(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The parser of `benchmark` below `repotune evaluate`."""
-    text = "measure a model on HumanEval, MBPP, MultiPL-E, their infilling, or holes in the syntax"
-    parser = actions.add_parser("benchmark", help=text, description=text[0].upper() + text[1:] + ".")
-    parser.set_defaults(handler="benchmarks:benchmark")
-    parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="a name, a file, a folder or a data set on the hub"
-    )
-    parser.add_argument("--model", type=Path, nargs="+", metavar="FOLDER", help="default: this project's release")
-    parser.add_argument(
-        "--results", type=Path, metavar="FOLDER", help="default: benchmarks/ of this project's workspace"
-    )
-    parser.add_argument("--part", default="", help="the beginning of problems' ids; syntax: holes in the references")
-    parser.add_argument("--most", type=int, metavar="N", help="at most N problems, taken by a hash")
-    parser.add_argument("--samples", type=int, default=1, metavar="N", help="answers to each problem (default: 1)")
-    parser.add_argument("--temperature", type=float, help="default: 0 for one answer, 0.2 for more")
-    parser.add_argument("--top-p", type=float, default=0.95, help="default: %(default)s")
-    parser.add_argument("--most-tokens", type=int, default=512, metavar="N", help="of an answer (default: %(default)s)")
-    parser.add_argument("--level", choices=("confined", "full"), help="what the sandbox must reach (default: its best)")
-    parser.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="default: ./repotune.toml")
 
 
 def benchmark(arguments: argparse.Namespace) -> int:
     """Measures each model on each benchmark, says the scores and writes the page."""
+    from repotune.core.console import Console
     from repotune.evaluate.benchmarks.run import Asked, read_scores, run_benchmark
     from repotune.evaluate.benchmarks.sampling import Drawing
     from repotune.evaluate.sandbox.confinement import Level

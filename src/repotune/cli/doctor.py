@@ -65,6 +65,8 @@ def examine(machine: Hardware, config: Path) -> list[Finding]:
         _package(
             "tree-sitter-language-pack", "corpus.parse beyond Python", "pip install 'repotune[parsers]'", needed=False
         ),
+        _sandbox(),
+        _languages(),
         _project(config),
     ]
 
@@ -110,6 +112,31 @@ def _java() -> Finding:
     except UserError as error:
         return Finding("java", "warning", error.message, error.hint)
     return Finding("java", "ok", f"{version} at {path}")
+
+
+def _sandbox() -> Finding:
+    """What `evaluate benchmark` runs programs in that nobody has read."""
+    from repotune.evaluate.sandbox.confinement import Level
+    from repotune.evaluate.sandbox.probe import probe as probe_sandbox
+
+    found = probe_sandbox()
+    text = "; ".join(found.report()).removeprefix("sandbox: ")
+    if found.level < Level.CONFINED:
+        return Finding("sandbox", "warning", text, "evaluate benchmark runs programs on Linux with Landlock alone")
+    return Finding("sandbox", "ok", text)
+
+
+def _languages() -> Finding:
+    """Which languages benchmarks can be run in."""
+    from repotune.evaluate.languages.toolchains import toolchains
+
+    found = toolchains()
+    here = ", ".join(f"{each.language} {each.version}" for each in found if each.version)
+    absent = [each for each in found if not each.version]
+    if not absent:
+        return Finding("languages", "ok", here)
+    hints = "; ".join(f"{each.language}: {each.hint}" for each in absent)
+    return Finding("languages", "ok", f"benchmarks run in {here}", f"for more of them, {hints}")
 
 
 def _project(config: Path) -> Finding:

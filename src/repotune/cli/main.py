@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from repotune import __version__
-from repotune.cli.benchmarks import add_benchmark
+from repotune.cli.evaluating import add_actions
 from repotune.core.errors import UserError
 
 _DESCRIPTION = "Own your code-completion model: from your repositories to completions in your editor, on your machines."
@@ -151,7 +151,7 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         _with_engine(room)
         _with_config(room)
         if name == "evaluate":
-            add_benchmark(room.add_subparsers(title="of other models and benchmarks", metavar="ACTION"))
+            add_actions(room)
 
     serve = _command(commands, "serve", "rooms:serve", "serve completions over HTTP, with a page to try them on")
     serve.add_argument("--host", help="address to listen on (default: serve.host, which is loopback)")

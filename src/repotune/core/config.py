@@ -201,7 +201,7 @@ class TrainSettings(Section):
 class EvaluateSettings(Section):
     """How much is measured on the held-out files."""
 
-    items: int = Field(default=200, ge=1)
+    items: int = Field(default=75, ge=1)
     likelihood_bytes: int = Field(default=200_000, ge=1)
 
 

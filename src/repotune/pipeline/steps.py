@@ -169,7 +169,7 @@ def _results(project: Project) -> Step:
     def run(work: Work) -> None:
         from repotune.evaluate.run import build_results
 
-        build_results(work, settings)
+        build_results(work, settings, project.repositories)
 
     return Step(
         name="results",
