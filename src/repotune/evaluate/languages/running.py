@@ -65,6 +65,7 @@ class LanguageSandbox:
             raise UserError(f"This machine has no {self._language.name}.", how_to_install(self._language))
         for _ in range(self._count):
             commands = Commands(self._language, self._level)
+            # Neither starts a process before the first program, so there is nothing to end if this fails.
             self._workers.append(_Worker(commands, open_compiler(commands)))
             self._free.put(self._workers[-1])
         return self
