@@ -108,3 +108,15 @@ def test_the_end_of_a_function_needs_no_closing_line() -> None:
     answer = "```racket\n#lang racket\n\n(define (add a b)\n  (+ a b))\n\n(displayln (add 1 2))\n```"
     program = join_whole(LANGUAGES["rkt"], prompt, answer, "(check-equal? (add 1 2) 3)")
     assert program == "#lang racket\n\n(define (add a b)\n  (+ a b))\n\n(check-equal? (add 1 2) 3)"
+
+
+def test_a_remark_that_names_the_function_is_not_its_beginning() -> None:
+    prompt = "import std.math;\n/*\nAdds.\n>>> add(1L, 2L)\n3L\n*/\nlong add(long a, long b) \n"
+    answer = (
+        "```d\n/* Here\nadd(a, b) is the sum\n*/\nlong add(long a, long b) {\n    return a + b;\n}\n\nint x = 1;\n```"
+    )
+    program = join_whole(LANGUAGES["d"], prompt, answer, "unittest\n{\n}\nvoid main(){}")
+    assert program.startswith(
+        "import std.math;\n/* Here\nadd(a, b) is the sum\n*/\nlong add(long a, long b) {\n    return"
+    )
+    assert "int x" not in program

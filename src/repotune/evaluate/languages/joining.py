@@ -69,8 +69,14 @@ def _asked_for(language: Language, prompt: str) -> str | None:
 
 
 def _definition(lines: Sequence[str], name: str) -> int | None:
-    mention = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w-])")
-    return next((at for at, line in enumerate(lines) if mention.search(line) and not _REMARK.match(line)), None)
+    """The first line that mentions a name and is no remark."""
+    mention, within = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w-])"), False
+    for at, line in enumerate(lines):
+        if not within and mention.search(line) and not _REMARK.match(line):
+            return at
+        opened, closed = line.rfind("/*"), line.rfind("*/")
+        within = opened > closed if max(opened, closed) >= 0 else within
+    return None
 
 
 def _end(lines: Sequence[str], start: int) -> int:

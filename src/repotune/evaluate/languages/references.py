@@ -8,7 +8,7 @@ and a score of 0 would be a statement about the machine. What share depends on w
 
 - Checked ones (HumanEval's, HumanEval-X's) all pass where the toolchain is right. NEARLY_ALL leaves room for the few
   that need another version of the language.
-- MultiPL-E's are a model's answers. In the languages whose toolchains are known to be right between 40 % (D) and 88 %
+- MultiPL-E's are a model's answers. In the languages whose toolchains are known to be right between 42 % (D) and 88 %
   (Rust) of them pass; in one with a part missing, none or a few. A QUARTER is well apart from both. What such
   references cannot tell is a toolchain that fails a small share of programs; so the share is part of the answer.
 """
