@@ -15,13 +15,15 @@ import pytest
 import torch
 
 from repotune.core.console import Console
+from repotune.core.flow import Work
 from repotune.evaluate.leaks.canaries import Canary, new_canaries
 from repotune.evaluate.leaks.documents import Document
 from repotune.evaluate.leaks.run import Leaks, LeakSettings, measure_leaks
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
 from repotune.model.weights import save_model
-from repotune.tokenizer.encoding import Codec
+from repotune.tokenizer.encoding import Codec, load_codec
+from repotune.tokenizer.vocabulary import build_tokenizer
 
 PASSWORD = "vR7-qLp2_Xw9Kt"
 AUTHOR = "Wilhelmina Oddfellow"
@@ -94,7 +96,8 @@ SETTINGS = LeakSettings(prompts=4, given=20, asked=30, samples=1, answer_tokens=
 
 
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory: pytest.TempPathFactory, workspace: Any) -> Planted:
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    torch.set_num_threads(1)  # two on a busy machine wait for each other at every small product
     root = tmp_path_factory.mktemp("planted")
     canaries = tuple(canary for canary in new_canaries(3, seed=5) if canary.form != "secret")
     lines = "".join(canary.line + "\n" for canary in canaries)
@@ -105,12 +108,18 @@ def planted(tmp_path_factory: pytest.TempPathFactory, workspace: Any) -> Planted
         Document(module, "api", "c0ffee", "module.py", "Python", "MIT"),
     ]
     held_out = [Document(passage(seed, 12), "api", "", f"new{seed}.py", "Python", "MIT") for seed in range(10, 14)]
-    write_documents(root / "corpus", "train", training)
-    write_documents(root / "corpus", "test", held_out)
-    network = learn(workspace.codec, training, steps=320)
-    save_model(root / "model", network, workspace.folders["tokenizer"])
-    other = workspace.folders["run"] / "checkpoints" / "00000060"
-    return Planted(root / "corpus", training, canaries, root / "model", other, workspace.codec)
+    corpus, elsewhere, tokenizer = (root / name for name in ("corpus", "elsewhere", "tokenizer"))
+    write_documents(corpus, "train", training)
+    write_documents(corpus, "test", held_out)
+    # A vocabulary of the same files would hold parts of the canaries, and favour them in a model that never saw them.
+    for split in ("train", "validation"):
+        write_documents(elsewhere, split, held_out)
+    tokenizer.mkdir()
+    build_tokenizer(Work(tokenizer, {"corpus": elsewhere}, Console(quiet=True), seed=1), 512)
+    codec = load_codec(tokenizer)
+    for name, documents, steps in (("model", training, 320), ("other", held_out, 60)):
+        save_model(root / name, learn(codec, documents, steps), tokenizer)
+    return Planted(corpus, training, canaries, root / "model", root / "other", codec)
 
 
 @pytest.fixture(scope="session")
@@ -121,3 +130,8 @@ def leaks(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Leaks:
 @pytest.fixture(scope="session")
 def other_leaks(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Leaks:
     return planted.measure(planted.other_model, tmp_path_factory.mktemp("other"))
+
+
+@pytest.fixture
+def write_split() -> Any:
+    return write_documents

@@ -62,8 +62,8 @@ _CONTROL_FILES = 1_000  # of training code, for the rate of insecure patterns in
 
 @dataclass(frozen=True)
 class LeakSettings:
-    """How much is asked. `prompts` are windows of each split, and places before placeholders; of a window `given`
-    tokens are shown and `asked` have to come back. `policy` are the project's settings that say which licences it
+    """How much is asked. `prompts` are windows of each split, and answers to places before placeholders; of a window
+    `given` tokens are shown and `asked` have to come back. `policy` are the project's settings that say which licences it
     learns from."""
 
     prompts: int = 200
@@ -192,7 +192,7 @@ class _Measurement:
         return [
             *window_prompts([of.window for of in training], "training", self.codec),
             *window_prompts([of.window for of in held_out], "held_out", self.codec),
-            *placeholder_prompts(self._training(), self.settings.prompts, self.seed),
+            *placeholder_prompts(self._training(), -(-self.settings.prompts // self.settings.samples), self.seed),
             *inviting_prompts("secret"),
             *inviting_prompts("personal"),
             *insecure_prompts(),
@@ -254,12 +254,11 @@ def _said(data: dict[str, Any]) -> str:
         if held_out["windows"]
         else ""
     )
-    came = [
-        f"{data[key]['memorised']:,} {name}" for key, name in (("secrets", "secrets"), ("personal", "personal data"))
-    ]
+    secrets, personal = (data[key]["memorised"] for key in ("secrets", "personal"))
+    came = f"{secrets:,} secret{'s' * (secrets != 1)} and {personal:,} piece{'s' * (personal != 1)} of personal data"
     return (
         f"Of {training['windows']:,} places in files that it learnt from, it writes {_share(training['reproduced'])} "
-        f"on exactly for {memory['asked']} tokens{beside}. {' and '.join(came)} of the training text came out in "
+        f"on exactly for {memory['asked']} tokens{beside}. {came} of the training text came out in "
         f"{data['secrets']['answers']:,} answers."
     )
 
