@@ -34,10 +34,11 @@ class Contestant:
         }
 
 
-def open_contestants(folders: Sequence[Path]) -> list[Contestant]:
-    """Opens all, to be compared with the first. Raises UserError for less than two, or one that cannot be read."""
-    names = distinct_names(at_least_two(folders))
-    return [_open(name, folder) for name, folder in zip(names, folders, strict=True)]
+def open_contestants(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Contestant]:
+    """Opens all, to be compared with the first, under `names` or those of their folders. Raises UserError for less than
+    two, or one that cannot be read."""
+    called = names or distinct_names(at_least_two(folders))
+    return [_open(name, folder) for name, folder in zip(called, at_least_two(folders), strict=True)]
 
 
 def at_least_two(folders: Sequence[Path]) -> Sequence[Path]:

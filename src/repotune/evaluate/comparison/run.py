@@ -76,22 +76,23 @@ def compare(
     seed: int = 1,
     repositories: Sequence[str] = (),
     learnt: Sequence[Path] = (),
+    names: Sequence[str] = (),
 ) -> Comparison:
     """Compares `models` with the first of them on the held-out files of the corpus in folder `corpus`.
 
-    `learnt` are corpora that they learnt from: held-out files that one of these holds elsewhere are left out.
+    `names` are what they are called, by default their folders' names. `learnt` are corpora that they learnt from:
+    held-out files that one of these trains on, or much like one that it trains on, are left out.
     `repositories` tell which lines are later than everything trained on, as in `build_results`. What is done is kept
     in `results`, and asked for no more. Raises UserError for a model or a corpus that cannot be read, and where nothing
     is left to measure on.
     """
-    contestants = open_contestants(models)
+    contestants = open_contestants(models, names)
     unseen = read_unseen(corpus, learnt)
     asked = _questions(contestants, corpus, unseen, settings, seed, repositories)
     results.mkdir(parents=True, exist_ok=True)
     with locked(results):
         reads, filled = ask_all(contestants, asked, results / "answers", console)
-        names = [contestant.name for contestant in contestants]
-        first, *opponents = names
+        first, *opponents = called = [contestant.name for contestant in contestants]
         same = [each.name for each in contestants[1:] if each.contents == contestants[0].contents]
         found = all_differences(own_code_pairs(reads, filled), first, opponents, same, seed)
         by_language = all_differences(language_pairs(reads, filled), first, opponents, same, seed)
@@ -101,7 +102,7 @@ def compare(
             "verdict": verdict,
             "first": first,
             "models": {each.name: each.as_json() for each in contestants},
-            **own_code_scores(reads, filled, names),
+            **own_code_scores(reads, filled, called),
             "differences": as_json(found),
             "by_language": as_json(by_language),
             "data": _data(asked, unseen),
@@ -109,7 +110,7 @@ def compare(
             "resamples": RESAMPLES,
             "environment": environment(),
         }
-        folder = results / folder_name(names, [asked.contents(), *(each.contents for each in contestants)])
+        folder = results / folder_name(called, [asked.contents(), *(each.contents for each in contestants)])
         write_comparison(folder, record, [one.as_json() for one in filled])
     console.say(f"  {verdict}")
     return Comparison(folder, first, tuple(opponents), found, verdict)

@@ -10,20 +10,22 @@ from collections.abc import Mapping, Sequence
 
 from repotune.evaluate.comparison.bootstrap import Difference
 
-# (part, measure, in words)
+_EXACT, _ALIKE = "exact ", "the edit similarity of "
+# (part, measure, how it is introduced, what it is of)
 _OWN_CODE = (
-    ("likelihood", "bits_per_byte", "bits per byte"),
-    ("rest", "exact_match", "exact rests of a line"),
-    ("line", "exact_match", "exact lines"),
-    ("arguments", "exact_match", "exact call arguments"),
-    ("imports", "exact_match", "exact imports"),
-    ("block", "edit_similarity", "the edit similarity of blocks"),
-    ("body", "edit_similarity", "the edit similarity of function bodies"),
-    ("nothing", "exact_match", "silence where nothing is needed"),
+    ("likelihood", "bits_per_byte", "", "bits per byte"),
+    ("rest", "exact_match", _EXACT, "rests of a line"),
+    ("line", "exact_match", _EXACT, "lines"),
+    ("arguments", "exact_match", _EXACT, "call arguments"),
+    ("imports", "exact_match", _EXACT, "imports"),
+    ("block", "edit_similarity", _ALIKE, "blocks"),
+    ("body", "edit_similarity", _ALIKE, "function bodies"),
+    ("nothing", "exact_match", "silence where ", "nothing is needed"),
 )
 _WORDS = {1: "better than", -1: "worse than", 0: "not distinguishable from"}
 
 Measured = Mapping[str, Mapping[str, Difference]]
+_Told = tuple[str, str, Difference]
 
 
 def own_code_verdict(differences: Mapping[str, Measured], first: str, files: int, same: Sequence[str]) -> str:
@@ -41,25 +43,30 @@ def own_code_verdict(differences: Mapping[str, Measured], first: str, files: int
 def benchmark_verdict(differences: Mapping[str, Measured], first: str, benchmark: str, problems: int) -> str:
     """The same for a benchmark, by pass@k of all its problems."""
     against = [
-        _against(f"{opponent} is", first, list(measured["all"].items())) for opponent, measured in differences.items()
+        _against(f"{opponent} is", first, [("", *told) for told in measured["all"].items()])
+        for opponent, measured in differences.items()
     ]
     return f"On {problems:,} problems of {benchmark} {'; '.join(against)}{_correction(differences)}."
 
 
-def _present(measured: Measured) -> list[tuple[str, Difference]]:
+def _present(measured: Measured) -> list[_Told]:
     return [
-        (words, measured[part][measure])
-        for part, measure, words in _OWN_CODE
+        (introduction, words, measured[part][measure])
+        for part, measure, introduction, words in _OWN_CODE
         if part in measured and measure in measured[part]
     ]
 
 
-def _against(begun: str, first: str, told: Sequence[tuple[str, Difference]]) -> str:
+def _against(begun: str, first: str, told: Sequence[_Told]) -> str:
     said: list[str] = []
     for sign, words in _WORDS.items():
-        named = [f"{measure}{_gain(one) if sign else ''}" for measure, one in told if one.told == sign]
-        if named:
-            said.append(f"{words} {'it' if said else first} in {listed(named)}")
+        groups: dict[str, list[str]] = {}
+        for introduction, measure, one in told:
+            if one.told == sign:
+                groups.setdefault(introduction, []).append(f"{measure}{_gain(one) if sign else ''}")
+        if groups:
+            named = listed([introduction + listed(names) for introduction, names in groups.items()])
+            said.append(f"{words} {'it' if said else first} in {named}")
     return f"{begun} {listed(said)}"
 
 
