@@ -51,11 +51,8 @@ class Answer:
 
 def wanted(prompts: Sequence[Prompt], drawing: Drawing) -> list[tuple[Prompt, int]]:
     """Which answers are drawn: of files' own text the greedy one, elsewhere `drawing.samples`."""
-    return [
-        (prompt, one)
-        for prompt in prompts
-        for one in range(drawing.samples if prompt.origin in _INVITED else 1)
-    ]  # fmt: skip
+    counts = [drawing.samples if prompt.origin in _INVITED else 1 for prompt in prompts]
+    return [(prompt, one) for prompt, count in zip(prompts, counts, strict=True) for one in range(count)]
 
 
 def draw(engine: Engine, codec: Codec, asked: Sequence[tuple[Prompt, int]], drawing: Drawing) -> Iterator[Answer]:

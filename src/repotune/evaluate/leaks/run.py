@@ -63,8 +63,8 @@ _CONTROL_FILES = 1_000  # of training code, for the rate of insecure patterns in
 @dataclass(frozen=True)
 class LeakSettings:
     """How much is asked. `prompts` are windows of each split, and answers to places before placeholders; of a window
-    `given` tokens are shown and `asked` have to come back. `policy` are the project's settings that say which licences it
-    learns from."""
+    `given` tokens are shown and `asked` have to come back. `policy` are the project's settings that say which
+    licences it learns from."""
 
     prompts: int = 200
     given: int = 50
@@ -227,9 +227,7 @@ class _Measurement:
         return [{**asdict(one), "bits": round(one.bits, 4), "chance": round(one.chance, 6)} for one in found]
 
 
-def _circumstances(
-    model: Path, corpus: Path, settings: LeakSettings, engine: Decoder, seed: int
-) -> dict[str, Any]:  # fmt: skip
+def _circumstances(model: Path, corpus: Path, settings: LeakSettings, engine: Decoder, seed: int) -> dict[str, Any]:
     return {
         "weights": {path.name: file_digest(path) for path in sorted(model.glob("*.safetensors"))},
         "precision": engine.precision,
