@@ -154,5 +154,9 @@ def test_what_is_no_list_of_variants_is_said(project: Path, tmp_path: Path) -> N
         read_variants(tmp_path / "absent.toml")
     with pytest.raises(UserError, match="seeds"):
         ablate(project / "repotune.toml", {"a": {}}, SCALE, [1, 1], tmp_path / "x", Console(quiet=True))
+    based = tmp_path / "repotune.toml"
+    based.write_text('[project]\nname = "a"\nrepositories = ["code"]\n[model]\nbase = "b"\n')
+    with pytest.raises(UserError, match="goes on from a base"):
+        ablate(based, {"a": {}}, SCALE, [1], tmp_path / "x", Console(quiet=True))
     with pytest.raises(UserError, match="a token"):
         Scale("1m", 0)

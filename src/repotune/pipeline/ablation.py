@@ -98,6 +98,10 @@ def ablate(
     project = open_project(config)
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise UserError("An ablation needs seeds, whole numbers from 0, each once.", "--seeds 1 2 3")
+    if project.base is not None:
+        raise UserError(
+            "An ablation trains from nothing, and this project goes on from a base.", "leave out model.base"
+        )
     tables: Variants = {BASELINE: {}, **variants}
     configs = {name: _configured(project, name, table, scale) for name, table in tables.items()}
     folder.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,7 @@ def judge(gate: Gate, comparison: Comparison) -> Passing:
     if low is None or high is None:
         return Passing(False, f"Not passed: {one.clusters} clusters are too few to tell.")
     loss = max(0.0, high if one.fewer_is_better else -low)
-    said = f"in {gate.measure} {new} is {comparison.first} {one.value:+.4f} [{low:+.4f}, {high:+.4f}]"
+    said = f"in {gate.measure} {new} minus {comparison.first} is {one.value:+.4f} [{low:+.4f}, {high:+.4f}]"
     said = said.replace("-", "−")
     if gate.better:
         passed = one.told > 0
