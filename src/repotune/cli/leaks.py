@@ -9,7 +9,7 @@ from repotune.core.errors import UserError
 
 
 def leaks(arguments: argparse.Namespace) -> int:
-    """Measures what comes out of a model and writes the page. With --gate the status is 1 where anything private came
+    """Measures what comes out of a model and writes the page. With --gate the status is 3 where anything private came
     out, or more verbatim text than the rate; with --plant it only writes new canaries."""
     if arguments.plant is not None:
         return _plant(arguments.plant)
@@ -39,7 +39,7 @@ def leaks(arguments: argparse.Namespace) -> int:
     console.error(
         f"The gate of {100 * arguments.gate:g} % is not passed.", f"what came out: {found.folder}/leaks.jsonl"
     )
-    return 1
+    return 3
 
 
 def _plant(path: Path) -> int:
