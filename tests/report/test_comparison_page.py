@@ -45,7 +45,9 @@ def comparison(tmp_path: Path) -> Path:
         "models": {"old": model, "<b>new": model},
         "likelihood": {name: {"bits_per_byte": SCORE} for name in ("old", "<b>new")},
         "differences": {"<b>new": parts},
-        "by_language": {"<b>new": {"Python": {"likelihood": parts["likelihood"]["bits_per_byte"]}}},
+        "by_language": {
+            "<b>new": {name: {"likelihood": parts["likelihood"]["bits_per_byte"]} for name in ("Go", "Python")}
+        },
         "data": {"items": 4, "bytes": 9000, "files": 9, "left_out": 2},
         "seed": 1,
         "resamples": 10_000,
@@ -79,7 +81,7 @@ def test_differences_are_drawn_and_said(comparison: Path) -> None:
     html, text = ((comparison / f"comparison.{ending}").read_text("utf-8") for ending in ("html", "md"))
     for said in ("−0.300", "−0.350 to −0.250", "+2.0 %", "−3.0 to 7.0 %", "10,000 resamples", "2 more were left out"):
         assert said in html and said in text, said
-    assert html.count('class="strip strong"') == 3 and html.count('class="strip"') == 1
+    assert html.count('class="strip strong"') == 4 and html.count('class="strip"') == 1
 
 
 def test_those_that_differ_most_are_shown_and_the_same_never(comparison: Path) -> None:

@@ -90,7 +90,8 @@ def _difference_section(record: Json, opponent: str) -> Section:
     parts = record["differences"][opponent]
     measures = list(dict.fromkeys(measure for of in parts.values() for measure in of))
     tables = [_differences(measure, parts) for measure in measures]
-    if of := record.get("by_language", {}).get(opponent):
+    of = record.get("by_language", {}).get(opponent, {})
+    if len(of) > 1:
         tables += [_by_language(measure, of) for measure in ("likelihood", "exact_match")]
     clusters = "files" if "likelihood" in record else "problems"
     text = _HOW.format(resamples=record["resamples"], clusters=clusters)
