@@ -1,3 +1,4 @@
+import importlib
 import json
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from repotune.cli.main import main
+from repotune.cli.main import build_parser, main
 from repotune.core.config import load_config
 
 
@@ -44,6 +45,19 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         main([command, "--help"])
     assert caught.value.code == 0
     assert "usage: repotune" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("action", ["benchmark", "compare", "ablate", "leaks"])
+def test_every_action_of_evaluate_has_help_and_a_handler(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", action, "--help"])
+    assert caught.value.code == 0
+    assert f"repotune evaluate {action}" in capsys.readouterr().out
+    needed = [] if action == "leaks" else ["one"]
+    parsed = build_parser().parse_args(["evaluate", "--config", "other.toml", action, *needed])
+    module, function = parsed.handler.split(":")
+    assert callable(getattr(importlib.import_module(f"repotune.cli.{module}"), function))
+    assert parsed.config == Path("other.toml")
 
 
 def test_init_writes_a_configuration_that_loads(code: Path, here: Path) -> None:
