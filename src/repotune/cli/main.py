@@ -1,7 +1,7 @@
 """`repotune …`: the parser, and the one place where an exception becomes a message and an exit status.
 
-Exit status: 0 done, 1 a fault of repotune's (with its traceback), 2 something the user can mend, 130 stopped by a
-signal. Nothing heavy is imported here, so that `--help` answers at once.
+Exit status: 0 done, 1 a fault of repotune's (with its traceback), 2 something the user can mend, 3 a gate not
+passed, 130 stopped by a signal. Nothing heavy is imported here, so that `--help` answers at once.
 """
 
 from __future__ import annotations
