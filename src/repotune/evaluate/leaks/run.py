@@ -34,6 +34,7 @@ from typing import Any
 
 import torch
 
+from repotune import __version__
 from repotune.core.artefact import digest, file_digest, write_atomically
 from repotune.core.config import CorpusSettings
 from repotune.core.console import Console
@@ -239,6 +240,7 @@ def _circumstances(model: Path, corpus: Path, settings: LeakSettings, engine: De
             "policy": policy(settings.policy).wanted,
         },
         "seed": seed,
+        "version": __version__,
         "torch": torch.__version__,
     }
 

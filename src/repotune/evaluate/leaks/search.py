@@ -80,6 +80,7 @@ class _Runs:
 
     def __init__(self, answers: Sequence[bytes]) -> None:
         self.best: list[Run | None] = [None] * len(answers)
+        self._lengths = np.zeros(len(answers), np.int64)
         self._answers = answers
         self._offsets = np.cumsum([0, *(len(answer) for answer in answers)])
         hashes = [window_hashes(answer) for answer in answers]
@@ -94,12 +95,11 @@ class _Runs:
 
     def look(self, data: bytes, document: Document) -> None:
         """Takes the runs of a file that are longer than those known, and counts those that are known."""
-        for first, last in self._candidates(window_hashes(data)):
-            number = int(np.searchsorted(self._offsets, first, side="right")) - 1
-            start, stop = first - int(self._offsets[number]), last - int(self._offsets[number]) + WINDOW
-            best = self.best[number]
-            if best is not None and stop - start < best.length:
-                continue
+        firsts, lasts = self._candidates(window_hashes(data))
+        numbers = np.searchsorted(self._offsets, firsts, side="right") - 1
+        for place in np.flatnonzero(lasts - firsts + WINDOW >= self._lengths[numbers]):
+            number, offset = int(numbers[place]), int(self._offsets[numbers[place]])
+            start, stop = int(firsts[place]) - offset, int(lasts[place]) - offset + WINDOW
             # Windows that a file has one by one need not stand in a row there.
             start, stop = _longest_common(self._answers[number], start, stop, data)
             self._take(number, start, stop, data, document)
@@ -109,21 +109,24 @@ class _Runs:
         if best is None or stop - start > best.length:
             place = _place(document, data, data.find(self._answers[number][start:stop]))
             self.best[number] = Run(start, stop, place, 1)
+            self._lengths[number] = stop - start
         elif (start, stop) == (best.start, best.stop):
             self.best[number] = Run(start, stop, best.place, best.files + 1)
 
-    def _candidates(self, hashes: Hashes) -> Iterator[tuple[int, int]]:
-        """First and last place, over all answers in a row, of windows in a row that the file has."""
+    def _candidates(self, hashes: Hashes) -> tuple[Positions, Positions]:
+        """First and last places, over all answers in a row, of windows in a row that the file has. An answer's last
+        window and the next one's first are more than a window apart."""
+        none = np.empty(0, np.int64)
+        if not len(self._hashes):
+            return none, none
         hashes = np.unique(hashes[self._filter[_filtered(hashes)]])
         at = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        at = at[self._hashes[at] == hashes] if len(self._hashes) else at[:0]
+        at = at[self._hashes[at] == hashes]
         if not at.size:
-            return
+            return none, none
         places = np.sort(np.concatenate([self._places[self._starts[one] : self._stops[one]] for one in at]))
-        breaks = np.flatnonzero(np.diff(places) > 1) + 1
-        for row in np.split(places, breaks):
-            # An answer's last window and the next one's first are more than a window apart.
-            yield int(row[0]), int(row[-1])
+        breaks = np.diff(places) > 1
+        return places[np.append(True, breaks)], places[np.append(breaks, True)]
 
 
 class _Values:
