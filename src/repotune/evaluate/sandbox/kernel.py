@@ -87,6 +87,7 @@ def die_first() -> None:
 
 
 def unshare(flags: int) -> None:
+    """Leaves the namespaces that `flags` name for new ones."""
     checked(_libc().unshare(flags), "unshare")
 
 
@@ -97,6 +98,7 @@ def mount(kind: str, target: str, flags: int, options: str = "") -> None:
 
 
 def unmount(target: str) -> None:
+    """Takes a mount away from `target`, and ends it when nothing uses it any more."""
     checked(_libc().umount2(target.encode(), MNT_DETACH), f"umount {target}")
 
 
@@ -107,6 +109,7 @@ def clone_tree(path: str) -> int:
 
 
 def move_tree(tree: int, target: str) -> None:
+    """Puts a tree of mounts from `clone_tree` at `target`."""
     call(f"move_mount {target}", _MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
 
 
