@@ -87,7 +87,7 @@ def with_kills(corpus: SmallCorpus, plan: TrainPlan, folder: Path, alone: float)
     """Seconds in all, and kills."""
     draw, spent, kills = random.Random(1), 0.0, 0
     for kind in ("random", "checkpoint", "random", "epoch", "random", "random", "random"):
-        limit = draw.uniform(0.12, 0.25) * alone if kind == "random" else None
+        limit = draw.uniform(0.1, 0.18) * alone if kind == "random" else None
         started = time.monotonic()
         died = run(corpus, plan, folder, kind, limit) is None
         spent, kills = spent + time.monotonic() - started, kills + died
