@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repotune.corpus.signals.parsing import grammars
+from repotune.train.grammars import Grammar, open_grammar
 
 if TYPE_CHECKING:
-    from tree_sitter import Language, Node, Parser, Query
+    from tree_sitter import Node
 
 _RUN = "statements"
 _MOST_FURTHER_STATEMENTS = 3
@@ -35,12 +33,6 @@ _PATTERNS = {
     "nodes": "({name}) @{kind}",
     "members": "(_ {name}: (_ (_) @{kind}))",
 }
-
-
-@dataclass(frozen=True)
-class _Grammar:
-    parser: Parser
-    kinds: Query
 
 
 def draw_syntax_hole(rng: np.random.Generator, text: str, language: str) -> tuple[int, int] | None:
@@ -97,28 +89,8 @@ def _is_sound(node: Node, whole: int) -> bool:
 
 
 @cache
-def _grammar(language: str) -> _Grammar | None:
-    found = _language(language)
-    if found is None:
-        return None
-    from tree_sitter import Parser, Query
-
-    patterns = [pattern for pattern in _patterns() if _is_of(found, pattern)]
-    return _Grammar(Parser(found), Query(found, "\n".join(patterns))) if patterns else None
-
-
-def _language(name: str) -> Language | None:
-    if name == "Python":
-        import tree_sitter_python
-        from tree_sitter import Language
-
-        return Language(tree_sitter_python.language())
-    if name not in grammars() or find_spec("tree_sitter_language_pack") is None:
-        return None
-    from tree_sitter_language_pack import get_language
-
-    grammar: Any = grammars()[name]
-    return get_language(grammar)
+def _grammar(language: str) -> Grammar | None:
+    return open_grammar(language, _patterns())
 
 
 def _patterns() -> Iterator[str]:
@@ -126,14 +98,3 @@ def _patterns() -> Iterator[str]:
     for kind, parts in kinds.items():
         for part, names in parts.items():
             yield from (_PATTERNS[part].format(name=name, kind=kind) for name in names)
-
-
-def _is_of(language: Language, pattern: str) -> bool:
-    """Whether the grammar has what the pattern names, where the pattern has it."""
-    from tree_sitter import Query, QueryError
-
-    try:
-        Query(language, pattern)
-    except QueryError:
-        return False
-    return True

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from importlib.util import find_spec
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from repotune.corpus.signals.parsing import grammars
 from repotune.evaluate.own_code.lines import Span, is_code
+from repotune.train.grammars import Grammar, open_grammar
 
 if TYPE_CHECKING:
-    from tree_sitter import Language, Node, Parser, Query
+    from tree_sitter import Node
 
 SyntaxKind = Literal["body", "arguments", "imports"]
 
@@ -33,12 +31,6 @@ ARGUMENTS_CHARACTERS = 160
 IMPORT_LINES = 8
 
 _BLANKS = " \t"
-
-
-@dataclass(frozen=True)
-class _Grammar:
-    parser: Parser
-    kinds: Query
 
 
 class Nodes:
@@ -143,28 +135,8 @@ _WORTH = {"body": _is_body, "arguments": _is_argument, "imports": _is_import}
 
 
 @cache
-def _grammar(language: str) -> _Grammar | None:
-    found = _language(language)
-    if found is None:
-        return None
-    from tree_sitter import Parser, Query
-
-    patterns = [pattern for pattern in _patterns() if _is_of(found, pattern)]
-    return _Grammar(Parser(found), Query(found, "\n".join(patterns))) if patterns else None
-
-
-def _language(name: str) -> Language | None:
-    if name == "Python":
-        import tree_sitter_python
-        from tree_sitter import Language
-
-        return Language(tree_sitter_python.language())
-    if name not in grammars() or find_spec("tree_sitter_language_pack") is None:
-        return None
-    from tree_sitter_language_pack import get_language
-
-    grammar: Any = grammars()[name]
-    return get_language(grammar)
+def _grammar(language: str) -> Grammar | None:
+    return open_grammar(language, _patterns())
 
 
 def _patterns() -> Iterator[str]:
@@ -175,14 +147,3 @@ def _patterns() -> Iterator[str]:
         for inner, types in ways.get("children", {}).items():
             yield from (f"({outer} ({inner}) @{kind})" for outer in types)
         yield from (f"({name}) @{kind}" for name in ways.get("nodes", ()))
-
-
-def _is_of(language: Language, pattern: str) -> bool:
-    """Whether the grammar has what the pattern names, where the pattern has it."""
-    from tree_sitter import Query, QueryError
-
-    try:
-        Query(language, pattern)
-    except QueryError:
-        return False
-    return True
