@@ -125,6 +125,14 @@ def test_verdicts_are_those_of_the_tests() -> None:
     assert outcomes[4] is outcomes[0]  # the same program ran once
 
 
+def test_tests_that_compare_by_numpy_have_it() -> None:
+    """As HumanEval+ and MBPP+ do."""
+    tests = "import numpy as np\n\ndef check(candidate):\n    assert np.allclose(candidate(2), 4.0)\n\ncheck(double)\n"
+    plus = replace(problems()[0], tests=tests)
+    outcomes = judge([(plus, "    return x + x\n"), (plus, "    return x + 1\n")], LEVEL)
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.PASSED, Verdict.FAILED]
+
+
 def test_a_problem_whose_reference_fails_is_left_out() -> None:
     good = [replace(problem, id=f"{problem.id}/{copy}") for problem in problems() for copy in range(10)]
     wrong = replace(good[0], id="wrong", reference="    return 5\n")

@@ -6,8 +6,12 @@ other languages candidate and tests are one program, which proves at its end tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy
 
 from repotune.core.hardware import available_cores
 from repotune.evaluate.benchmarks.problem import PYTHON, Problem
@@ -21,6 +25,9 @@ from repotune.evaluate.sandbox.execution import Limits, Outcome, Verdict
 from repotune.evaluate.sandbox.python import PythonProgram, PythonSandbox
 
 LIMITS = Limits()
+# EvalPlus's tests compare by numpy; it is seen, with what is installed beside it, only where tests ask for it.
+_IMPORTS_NUMPY = re.compile(r"^\s*(?:import|from) numpy\b", re.MULTILINE)
+_NUMPY = Path(numpy.__file__).parents[1]
 # Of a model's answers as references, so many tell whether a toolchain works: a quarter of them must pass, and in no
 # working one fewer than 41 % do, so a working one is refused once in a hundred times.
 _UNCHECKED = 40
@@ -101,7 +108,8 @@ def _run(language: str, candidates: Sequence[Candidate], level: Level) -> Iterat
             PythonProgram(problem.candidate(answer), problem.tests, problem.entry_point)
             for problem, answer in candidates
         ]
-        with PythonSandbox(level, LIMITS, workers=available_cores()) as sandbox:
+        packages = [_NUMPY] if any(_IMPORTS_NUMPY.search(problem.tests) for problem, _ in candidates) else []
+        with PythonSandbox(level, LIMITS, workers=available_cores(), packages=packages) as sandbox:
             yield from sandbox.run(programs)
     else:
         with LanguageSandbox(load_languages()[language], level, LIMITS, workers=available_cores()) as others:
