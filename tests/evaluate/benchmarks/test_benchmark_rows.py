@@ -13,8 +13,13 @@ import pytest
 
 from repotune.core.errors import UserError
 from repotune.evaluate.benchmarks.formats import problems_of
+from repotune.evaluate.benchmarks.judging import judge
 from repotune.evaluate.benchmarks.problem import Problem
 from repotune.evaluate.benchmarks.reading import read_rows
+from repotune.evaluate.languages.language import load_languages
+from repotune.evaluate.sandbox.confinement import Level
+from repotune.evaluate.sandbox.execution import Verdict
+from repotune.evaluate.sandbox.probe import probe
 
 HUMAN_EVAL = {
     "task_id": "HumanEval/0",
@@ -38,8 +43,8 @@ X = {
     "task_id": "CPP/0",
     "prompt": "int f() {\n",
     "declaration": "int f()",
-    "canonical_solution": "return 1;\n}\n",
-    "test": "int main() {}",
+    "canonical_solution": "    if (true) {\n        return 1;\n    }\n    return 2;\n}\n\n",
+    "test": "#undef NDEBUG\n#include<assert.h>\nint main() {\n    assert (f() == 1);\n}\n",
 }
 
 
@@ -77,8 +82,20 @@ def test_multipl_es_samples_are_not_taken_for_right() -> None:
     assert (problem.language, problem.stop, problem.reference_is_checked) == ("rs", ("\n}",), False)
 
 
-def test_human_eval_x_knows_its_language() -> None:
-    assert problem_of(X).language == "cpp"
+def test_human_eval_xs_functions_are_closed_after_an_answer() -> None:
+    problem = problem_of(X)
+    assert problem.language == "cpp"
+    assert problem.reference == "    if (true) {\n        return 1;\n    }\n    return 2;"
+    whole = X["prompt"] + X["canonical_solution"].rstrip() + "\n" + X["test"]
+    assert f"{problem.candidate(problem.reference)}{problem.tests}" == whole
+
+
+@pytest.mark.skipif(load_languages()["cpp"].version() is None, reason="there is no g++")
+@pytest.mark.skipif(probe().level < Level.CONFINED, reason="this machine holds no code that nobody has read")
+def test_an_answer_in_another_language_runs() -> None:
+    problem = problem_of(X)
+    outcomes = judge([(problem, problem.reference or ""), (problem, "    return 3;")], probe().level)
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.PASSED, Verdict.FAILED]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ _MBPP_STOP = ("\nclass ", "\nassert ", '\n"""', "\nprint(", "\nif ", "\ndef ")
 _MOST_EXAMPLES = 1
 
 _X_LANGUAGES = {"CPP": "cpp", "Go": "go", "Java": "java", "JavaScript": "js", "Python": "py"}
-_X_STOP = {"py": _FUNCTION_STOP, "cpp": ("\n}",), "go": ("\n}",), "java": ("\n    }\n",), "js": ("\n}",)}
+# Where an answer ends, and what then closes the function, and in Java its class: the closing is no part of it.
+_X_ENDS = {"cpp": ("\n}", "\n}"), "go": ("\n}", "\n}"), "java": ("\n    }\n", "\n    }\n}"), "js": ("\n}", "\n}")}
 
 
 def problems_of(rows: Sequence[tuple[str, Row]]) -> list[Problem]:
@@ -120,14 +121,16 @@ def _multiple(row: Row) -> Problem:
 def _human_eval_x(row: Row) -> Problem:
     language = _X_LANGUAGES[row["task_id"].partition("/")[0]]
     setup = f"{row['test_setup']}\n" if row.get("test_setup") else ""
+    stop, closing = _X_ENDS.get(language, ("", ""))
+    solution: str = row["canonical_solution"]
     return Problem(
         id=f"X/{row['task_id']}",
         language=language,
         prompt=setup + row["prompt"],
         suffix=None,
-        tests=row["test"],
-        reference=row["canonical_solution"],
-        stop=_X_STOP[language],
+        tests=f"{closing}\n{row['test']}",
+        reference=solution.partition(stop)[0] if stop else solution,
+        stop=(stop,) if stop else _FUNCTION_STOP,
     )
 
 
