@@ -19,36 +19,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from repotune.core.errors import UserError
-from repotune.infer.layers import interleave
 from repotune.model.attention import frequencies, slowing
 from repotune.model.configuration import ModelConfig
+from repotune.model.layouts.gguf import ROPE_FACTORS, gguf_name, interleave, rotated_heads
 from repotune.model.network import Network
 from repotune.model.weights import load_model
 from repotune.tokenizer.encoding import load_codec, vocabulary_path
 from repotune.tokenizer.layout import TOKENIZER_NAME, read_vocabulary
 from repotune.tokenizer.patterns import known_pattern
 
-GgufType = Literal["f32", "q8_0"]
+GgufType = Literal["f32", "f16", "q8_0", "q4_0"]
 
-_FILE_TYPES = {"f32": gguf.LlamaFileType.ALL_F32, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}
-_TENSOR_TYPES = {"f32": gguf.GGMLQuantizationType.F32, "q8_0": gguf.GGMLQuantizationType.Q8_0}
-# Q8_0 has one scale for 32 neighbours in a row.
-Q8_0_BLOCK = 32
-
-_NAMES = {"embedding": "token_embd", "norm": "output_norm", "head": "output"}
-_BLOCK_NAMES = {
-    "attention_norm": "attn_norm",
-    "attention.query": "attn_q",
-    "attention.key": "attn_k",
-    "attention.value": "attn_v",
-    "attention.output": "attn_output",
-    "feed_forward_norm": "ffn_norm",
-    "feed_forward.gate": "ffn_gate",
-    "feed_forward.up": "ffn_up",
-    "feed_forward.down": "ffn_down",
+_FILE_TYPES = {
+    "f32": gguf.LlamaFileType.ALL_F32,
+    "f16": gguf.LlamaFileType.MOSTLY_F16,
+    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
 }
-# Of MPT the rows of queries, keys and values are one matrix.
-_MPT_BLOCK_NAMES = _BLOCK_NAMES | {f"attention.{part}": "attn_qkv" for part in ("query", "key", "value")}
+_TENSOR_TYPES = {kind: gguf.GGMLQuantizationType[kind.upper()] for kind in _FILE_TYPES}
+# Q8_0 and Q4_0 have one scale for 32 neighbours in a row.
+BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -68,21 +58,21 @@ def gguf_path(folder: Path, kind: GgufType) -> Path:
 def write_gguf(source: Path, path: Path, kind: GgufType, name: str) -> None:
     """Writes the model in the Hugging Face folder `source` to `path`, under the general name `name`.
 
-    Matrices are of `kind`; vectors, and matrices whose rows do not divide into blocks, are float32. Raises UserError
-    for a model or a tokenizer that cannot be written so.
+    Matrices are of `kind`; vectors, and matrices whose rows do not divide into blocks, are float32. Embedding and head
+    keep 8 bits in a q4_0 file: what is lost there is lost in every token. Raises UserError for a model or a tokenizer
+    that cannot be written so.
     """
     network = load_model(source)
     pattern = _pattern(source, network.config)
     writer = gguf.GGUFWriter(path, network.config.family)  # llama.cpp has the same names
     writer.add_name(name)
     writer.add_file_type(_FILE_TYPES[kind])
-    if kind == "q8_0":
+    if kind in ("q8_0", "q4_0"):
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _add_shape(writer, network.config)
     _add_tokenizer(writer, source, pattern)
     for tensor in gguf_tensors(network):
-        fits = tensor.values.ndim == 2 and tensor.values.shape[1] % Q8_0_BLOCK == 0
-        tensor_type = _TENSOR_TYPES[kind if fits else "f32"]
+        tensor_type = _TENSOR_TYPES[_type_of(tensor, kind)]
         writer.add_tensor(tensor.name, gguf.quants.quantize(tensor.values, tensor_type), raw_dtype=tensor_type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -90,42 +80,29 @@ def write_gguf(source: Path, path: Path, kind: GgufType, name: str) -> None:
     writer.close()
 
 
+def _type_of(tensor: GgufTensor, kind: GgufType) -> GgufType:
+    if tensor.values.ndim != 2 or (kind != "f16" and tensor.values.shape[1] % BLOCK):
+        return "f32"
+    return "q8_0" if kind == "q4_0" and tensor.name in ("token_embd.weight", "output.weight") else kind
+
+
 def gguf_tensors(network: Network) -> Iterator[GgufTensor]:
     """Every tensor of a GGUF file, in float32; a tied head comes once."""
     config, parameters = network.config, dict(network.named_parameters())
     places: dict[str, list[str]] = {}
     for ours in parameters:
-        places.setdefault(_llama_name(config, ours), []).append(ours)
+        places.setdefault(gguf_name(config, ours), []).append(ours)
     for name, parts in places.items():
         turned = [_turn(config, ours, parameters[ours].detach()) for ours in parts]
         yield GgufTensor(name, torch.cat(turned).float().contiguous().numpy(), tuple(parts))
     if config.rope_factor != 1:
         plain = frequencies(replace(config, rope_factor=1.0), torch.device("cpu"))
-        yield GgufTensor("rope_freqs.weight", slowing(config, plain).numpy(), ())
+        yield GgufTensor(ROPE_FACTORS, slowing(config, plain).numpy(), ())
 
 
 def _turn(config: ModelConfig, ours: str, tensor: Tensor) -> Tensor:
     heads = rotated_heads(config, ours)
     return interleave(tensor, heads) if heads else tensor
-
-
-def rotated_heads(config: ModelConfig, name: str) -> int:
-    """How many heads' rows the tensor `name` (ours) holds whose halves llama.cpp wants interleaved; 0 for any other.
-
-    In Llama's family it rotates neighbours where Hugging Face rotates halves, in the others halves as well.
-    """
-    if config.family != "llama" or not name.endswith(("attention.query.weight", "attention.key.weight")):
-        return 0
-    return config.heads if "query" in name else config.kv_heads
-
-
-def _llama_name(config: ModelConfig, ours: str) -> str:
-    stem, kind = ours.rsplit(".", 1)
-    if stem in _NAMES:
-        return f"{_NAMES[stem]}.{kind}"
-    _, layer, part = stem.split(".", 2)
-    names = _MPT_BLOCK_NAMES if config.family == "mpt" else _BLOCK_NAMES
-    return f"blk.{layer}.{names[part]}.{kind}"
 
 
 def _pattern(source: Path, config: ModelConfig) -> str:

@@ -19,9 +19,10 @@ from torch import Tensor
 from repotune.core.artefact import file_digest
 from repotune.core.errors import RepotuneError
 from repotune.infer.decoder import Decoder
+from repotune.model.layouts.gguf import rotated_heads, separate
 from repotune.model.network import Network
 from repotune.model.weights import load_model
-from repotune.release.gguf import Q8_0_BLOCK, GgufTensor, GgufType, gguf_tensors, rotated_heads
+from repotune.release.gguf import BLOCK, GgufTensor, GgufType, gguf_tensors
 from repotune.tokenizer.encoding import Codec
 from repotune.tokenizer.packing import TokenStore
 
@@ -57,8 +58,8 @@ def check_folder(checkpoint: Path, folder: Path, names: tuple[str, ...]) -> None
 def check_gguf(path: Path, kind: GgufType, source: Path) -> Network:
     """The network whose weights are those in the GGUF file `path`, read back and restored to float32.
 
-    Raises DamagedReleaseError unless it holds every tensor of the model in `source`, equal in f32 and within half a
-    step in q8_0 (a step is a 127th of the largest of 32 neighbours).
+    Raises DamagedReleaseError unless it holds every tensor of the model in `source`, equal in f32 and as near as its
+    type allows in any other (`_bound`).
     """
     network = load_model(source)
     written = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
@@ -68,8 +69,7 @@ def check_gguf(path: Path, kind: GgufType, source: Path) -> Network:
     for tensor in expected:
         kept = written[tensor.name]
         values = np.array(gguf.quants.dequantize(kept.data, kept.tensor_type)).reshape(tensor.values.shape)
-        bound = _half_step(tensor.values) if kept.tensor_type == gguf.GGMLQuantizationType.Q8_0 else 0.0
-        if not (np.abs(values - tensor.values) <= bound).all():
+        if not (np.abs(values - tensor.values) <= _bound(tensor.values, kept.tensor_type)).all():
             raise DamagedReleaseError(f"{tensor.name} in {path} differs from the model's more than {kind} allows")
         _put_back(network, tensor, torch.from_numpy(values))
     return network
@@ -118,11 +118,21 @@ def _log_probabilities(model: Network | Decoder, ids: list[int]) -> Tensor:
     return logits.double().log_softmax(-1)
 
 
-def _half_step(exact: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Half of Q8_0's step for each weight, and what rounding its scale to float16 (2⁻¹¹ of up to 127 steps) may add."""
-    blocks = np.abs(exact.reshape(-1, Q8_0_BLOCK))
-    step = blocks.max(axis=1, keepdims=True) / 127
-    bound: NDArray[np.float32] = np.broadcast_to(step * (0.5 + 127 * 2.0**-11) + 1e-7, blocks.shape)
+def _bound(exact: NDArray[np.float32], kind: gguf.GGMLQuantizationType) -> NDArray[np.float32]:
+    """How far each weight may be off in a tensor of `kind`.
+
+    Of 32 neighbours the largest is 127 steps (Q8_0) or 8 (Q4_0). Rounding costs half a step, in Q4_0 a whole one at
+    the end that has 7 steps, and the scale's own rounding to float16 2⁻¹¹ of all steps.
+    """
+    types = gguf.GGMLQuantizationType
+    if kind == types.F32:
+        return np.zeros_like(exact)
+    if kind == types.F16:
+        return np.maximum(np.abs(exact) * 2.0**-11, 2.0**-25, dtype=np.float32)
+    steps, error = (127, 0.5) if kind == types.Q8_0 else (8, 1.0)
+    blocks = np.abs(exact.reshape(-1, BLOCK))
+    step = blocks.max(axis=1, keepdims=True) / steps
+    bound: NDArray[np.float32] = np.broadcast_to(step * (error + steps * 2.0**-11) + 1e-7, blocks.shape)
     return bound.reshape(exact.shape)
 
 
@@ -133,5 +143,5 @@ def _put_back(network: Network, tensor: GgufTensor, values: Tensor) -> None:
     for (name, parameter), part in zip(parameters, parts, strict=True):
         heads = rotated_heads(network.config, name)
         if heads:
-            part = part.view(heads, part.shape[0] // heads // 2, 2, -1).transpose(1, 2)
+            part = separate(part, heads)
         parameter.data = part.reshape(parameter.shape)

@@ -1,0 +1,54 @@
+"""The model that all are measured with: random weights in the ladder's 125M shape, a vocabulary of real code.
+
+Quality is not measured, and random weights are as fast as any. They are large enough that logits are no near ties.
+"""
+
+from __future__ import annotations
+
+import json
+import sysconfig
+from pathlib import Path
+
+import torch
+
+from repotune.model.configuration import ModelConfig, ladder
+from repotune.model.network import Network
+from repotune.model.weights import save_model
+from repotune.release.gguf import GgufType, gguf_path, write_gguf
+from repotune.tokenizer.encoding import Codec, load_codec
+from repotune.tokenizer.layout import SPECIAL_TOKENS, vocabulary_of, write_vocabulary
+from repotune.tokenizer.vocabulary import train_bpe
+
+LIBRARY = Path(sysconfig.get_paths()["stdlib"])
+VOCABULARY = 32_768
+
+
+def make_model(folder: Path, ggufs: tuple[GgufType, ...] = ("q8_0", "q4_0")) -> Codec:
+    """Writes a release's folder with the GGUF files `ggufs`, 125M parameters, a context of 2048."""
+    tokenizer = folder / "tokenizer"
+    tokenizer.mkdir()
+    texts = (path.read_text(encoding="utf-8") for path in library_files()[:400])
+    write_vocabulary(tokenizer, vocabulary_of(train_bpe(texts, VOCABULARY - len(SPECIAL_TOKENS))))
+    codec = load_codec(tokenizer)
+    save_model(folder, random_network(ladder("125m", codec.size, 2048)), tokenizer)
+    for kind in ggufs:
+        write_gguf(folder, gguf_path(folder, kind), kind, "benchmark")
+    facts = {"name": "benchmark", "parameters": 0, "context": 2048, "licences": {}, "languages": {}, "verdict": ""}
+    (folder / "release.json").write_text(json.dumps(facts))
+    return codec
+
+
+def library_files() -> list[Path]:
+    """The standard library's files without its tests, in order."""
+    apart = {"site-packages", "test", "tests"}
+    return sorted(path for path in LIBRARY.glob("**/*.py") if not apart & set(path.relative_to(LIBRARY).parts))
+
+
+def random_network(shape: ModelConfig) -> Network:
+    """Not as training begins: there, what blocks add is nothing."""
+    torch.manual_seed(0)
+    network = Network(shape)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(*((0.0, 0.02) if parameter.dim() > 1 else (1.0, 0.1)))
+    return network

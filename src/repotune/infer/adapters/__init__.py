@@ -1,0 +1,1 @@
+"""Engines that others wrote, behind our doors: OpenVINO, llama.cpp and servers that speak OpenAI's dialect."""
