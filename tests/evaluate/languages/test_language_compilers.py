@@ -113,6 +113,17 @@ def test_the_compiled_header_is_only_for_programs_that_include_it(tmp_path: Path
     commands.close()
 
 
+@pytest.mark.skipif(shutil.which("go") is None, reason="this machine has no Go")
+@pytest.mark.parametrize("name", ["proof", "program", "main"])
+def test_a_go_program_cannot_import_what_runs_its_tests(name: str) -> None:
+    go = load_languages()["go"]
+    right = go.control.texts()[Verdict.PASSED]
+    with LanguageSandbox(go, LEVEL, workers=1) as sandbox:
+        outcome = next(sandbox.run([right.replace("import (", f'import (\n _ "{name}"', 1)]))
+    assert outcome.verdict == Verdict.COMPILE_ERROR
+    assert f"could not import {name}" in outcome.detail
+
+
 def test_what_is_prepared_is_kept_until_it_is_made_of_something_else(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
