@@ -38,8 +38,8 @@ class PeerFailed(Exception):  # noqa: N818 (a peer that is not installed is no f
 
 
 class Peer:
-    """A peer that has said that it is ready. Stopped (SIGSTOP) while others are asked, so that threads of its own that
-    wait by spinning take no time from them."""
+    """A peer that has said that it is ready, and what it said with it. It is stopped (SIGSTOP) while others are asked,
+    so that threads of its own that wait by spinning take no time from them."""
 
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
 
 # Continues token ids greedily by exactly so many tokens, whatever they are; yields each as soon as it is known.
 Complete = Callable[[Sequence[int], int], Iterator[int]]
@@ -20,12 +21,18 @@ Complete = Callable[[Sequence[int], int], Iterator[int]]
 
 def answer_requests(complete: Complete) -> None:
     """Says that it is ready, then answers until stdin ends. What a library prints itself goes to stderr."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    print(json.dumps({"ready": True}), file=answers, flush=True)
+    answers = say_ready({})
     for line in sys.stdin:
         request = json.loads(line)
         print(json.dumps(_measured(complete, request["ids"], request["count"])), file=answers, flush=True)
+
+
+def say_ready(facts: dict[str, object]) -> TextIO:
+    """Tells the benchmark that requests may come, and `facts`. Returns where answers go."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    print(json.dumps(facts), file=answers, flush=True)
+    return answers
 
 
 def _measured(complete: Complete, ids: list[int], count: int) -> dict[str, object]:
