@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from repotune.core.errors import UserError
 from repotune.model.attention import frequencies
 from repotune.model.configuration import ModelConfig
 
@@ -34,13 +35,16 @@ _FAR = float(np.finfo(np.float32).min)
 
 
 def build_graph(
-    config: ModelConfig, state: Mapping[str, Tensor], weights: OpenvinoWeights, last_only: bool = False
+    config: ModelConfig, state: Mapping[str, Tensor], weights: OpenvinoWeights, chosen: bool = False
 ) -> Any:
-    """The `openvino.Model` of the network whose state is `state`; with `last_only`, its logits are B×1×V, of the last
-    token alone. Raises ValueError for ALiBi and for a window."""
-    if config.position != "rope" or config.window is not None:
-        raise ValueError("only rotary positions without a window are built")
-    return _Builder(config, state, weights).build(last_only)
+    """The `openvino.Model` of the network whose state is `state`. With `chosen` it has one more input, `wanted`: how
+    many of the last tokens have logits, since the head's product for a whole prompt costs as much as two layers.
+
+    Raises UserError for ALiBi and for a window smaller than the context.
+    """
+    if config.position != "rope" or (config.window or config.context) < config.context:
+        raise UserError("OpenVINO's graph is built for rotary positions without a window only.", "use our own engine")
+    return _Builder(config, state, weights).build(chosen)
 
 
 class _Builder:
@@ -52,7 +56,7 @@ class _Builder:
         self._sinks: list[Any] = []
         self._variables: list[Any] = []
 
-    def build(self, last_only: bool) -> Any:
+    def build(self, chosen: bool) -> Any:
         config = self._config
         names = ("input_ids", "attention_mask", "position_ids", "beam_idx")
         parameters = [ops.parameter([-1, -1], np.int64, name=name) for name in names[:3]]
@@ -68,8 +72,11 @@ class _Builder:
         for index in range(config.layers):
             x_BTD = self._block(x_BTD, f"blocks.{index}", index)
         x_BTD = self._norm(x_BTD, "norm")
-        if last_only:
-            x_BTD = ops.slice(x_BTD, [-1], [np.iinfo(np.int64).max], [1], [1])
+        if chosen:
+            wanted = ops.parameter([1], np.int64, name="wanted")
+            wanted.output(0).set_names({"wanted"})
+            parameters.append(wanted)
+            x_BTD = ops.slice(x_BTD, ops.negative(wanted), [np.iinfo(np.int64).max], [1], [1])
         head = embedding if config.tied else self._matrix("head.weight")
         logits = ops.result(ops.matmul(x_BTD, head, False, True), name="logits")
         logits.output(0).set_names({"logits"})
