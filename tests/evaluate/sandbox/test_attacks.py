@@ -23,9 +23,7 @@ ATTACKS = tomllib.loads(Path(__file__).with_name("attacks.toml").read_text("utf-
 REACHING_OUT, DANGEROUS, FORGING = (ATTACKS[kind] for kind in ("reaching_out", "dangerous", "forging"))
 LIMITS = Limits(cpu_seconds=1, wall_seconds=3, memory=512 * MIB)
 CONTROL = PythonProgram("def answer():\n    import csv, tempfile, textwrap\n    return 42", "assert answer() == 42")
-CLONE = {"x86_64": 56, "aarch64": 220}
-# bpf, perf_event_open, userfaultfd, io_uring_setup, keyctl, unshare, process_vm_readv, open_by_handle_at
-DOORS = {"x86_64": [321, 298, 323, 425, 250, 272, 310, 304], "aarch64": [280, 241, 282, 425, 219, 97, 270, 265]}
+NUMBERS = ATTACKS["numbers"].get(platform.machine(), {"clone": 0, "doors": []})
 
 pytestmark = pytest.mark.skipif(probe().level < Level.FULL, reason=f"this machine only reaches {probe().level.name}")
 
@@ -66,8 +64,7 @@ def surroundings() -> Iterator[Surroundings]:
                 "abstract": name,
                 "pid": str(os.getpid()),
                 "root": str(os.geteuid() == 0),
-                "clone": str(CLONE[platform.machine()]),
-                "doors": str(DOORS[platform.machine()]),
+                **{name: str(value) for name, value in NUMBERS.items()},
             },
         )
 
