@@ -18,8 +18,8 @@ from pathlib import Path
 
 from infer_first_token import LlamaCpp, cpu_milliseconds, make_model
 
-from repotune.infer.decoder import open_engine
 from repotune.infer.engine import Engine
+from repotune.infer.opening import open_engine
 from repotune.tokenizer.layout import SPECIAL_TOKENS
 
 PROMPT, COUNT = 512, 64

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 import xllamacpp
 
-from repotune.infer.decoder import open_engine
+from repotune.infer.opening import open_engine
 from repotune.infer.prompts import infilling_prompt
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network

@@ -33,7 +33,7 @@ from repotune.evaluate.completions import complete_by_engine
 from repotune.evaluate.own_code.held_out import read_held_out
 from repotune.evaluate.own_code.items import draw_items
 from repotune.evaluate.scores import exact_match
-from repotune.infer.decoder import open_engine
+from repotune.infer.opening import open_engine
 from repotune.model.configuration import ladder
 from repotune.model.network import Network
 from repotune.model.weights import save_model

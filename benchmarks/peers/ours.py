@@ -8,7 +8,7 @@ from pathlib import Path
 
 from peers.worker import answer_requests
 from repotune.core.errors import UserError
-from repotune.infer.decoder import open_engine
+from repotune.infer.opening import open_engine
 
 
 def main() -> None:

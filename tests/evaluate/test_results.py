@@ -21,7 +21,7 @@ from repotune.evaluate.own_code.retrieval import Piece
 from repotune.evaluate.run import build_results
 from repotune.evaluate.scores import Score
 from repotune.evaluate.verdict import verdict
-from repotune.infer.decoder import open_engine
+from repotune.infer.opening import open_engine
 from repotune.tokenizer.packing import TokenStore
 
 ITEMS = 12

@@ -18,7 +18,7 @@ from repotune.tokenizer.layout import SPECIAL_TOKENS, vocabulary_of, write_vocab
 from repotune.tokenizer.vocabulary import train_bpe
 
 VOCABULARY = 1024
-LLAMA = {"vocabulary": VOCABULARY, "width": 64, "layers": 3, "heads": 4, "kv_heads": 2, "hidden": 96, "context": 512}
+LLAMA = {"vocabulary": VOCABULARY, "width": 128, "layers": 3, "heads": 4, "kv_heads": 2, "hidden": 96, "context": 512}
 
 MakeModel = Callable[[dict[str, Any]], Path]
 

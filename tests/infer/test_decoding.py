@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repotune.core.errors import UserError
-from repotune.infer.decoder import open_engine
 from repotune.infer.decoding import Piece, Sampling, StoppingText, generate
 from repotune.infer.engine import Cancelled, Engine, EngineStats, Logits
+from repotune.infer.opening import open_engine
 from repotune.tokenizer.encoding import Codec
 
 PROMPT = [6, 200, 300, 400]
@@ -25,6 +25,9 @@ class Dictated:
     def __init__(self, codec: Codec, tokens: Sequence[int], context: int = 1000) -> None:
         self.context, self.vocabulary = context, codec.size
         self._tokens = list(tokens)
+
+    def end(self) -> None:
+        pass
 
     def prefill(self, ids: Sequence[int]) -> Logits:
         return self._next()

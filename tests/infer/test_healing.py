@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repotune.infer.decoder import open_engine
 from repotune.infer.decoding import Sampling, generate
 from repotune.infer.engine import EngineStats, Logits
 from repotune.infer.healing import Healing
+from repotune.infer.opening import open_engine
 from repotune.tokenizer.encoding import Codec
 
 
@@ -24,6 +24,9 @@ class Reading:
         self.context, self.vocabulary = 1000, codec.size
         self._codec, self._wanted = codec, codec.encode(text)
         self.seen: list[int] = []
+
+    def end(self) -> None:
+        pass
 
     def prefill(self, ids: Sequence[int]) -> Logits:
         self.seen = list(ids)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repotune.infer.cache import common_prefix
-from repotune.infer.decoder import open_engine
+from repotune.infer.opening import open_engine
 from repotune.infer.prompts import continuation_prompt, infilling_prompt
 from repotune.tokenizer.encoding import Codec
 

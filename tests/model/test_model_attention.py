@@ -134,3 +134,12 @@ def test_a_rotations_gradient_is_turned_back() -> None:
     cosine_TE, sine_TE = (part.double() for part in rotations(config, torch.arange(5)))
     x_BHTE = torch.randn(2, 2, 5, 8, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: rotate(x, cosine_TE, sine_TE), x_BHTE)
+
+
+def test_the_bias_of_one_row_is_left_for_the_next_layer() -> None:
+    """One row of as many heads as the bias has, in one block, needs no copy for its shape and gets one all the same."""
+    query, key, value = _tensors((1, 4, 10, 8), (1, 4, 10, 8), (1, 4, 10, 8))
+    bias = torch.randn(1, 4, 10, 10)
+    before = bias.clone()
+    blockwise_attention(query, key, value, bias)
+    assert torch.equal(bias, before)

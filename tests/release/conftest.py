@@ -37,7 +37,7 @@ def one_thread() -> None:
 
 def llama(vocabulary: int) -> ModelConfig:
     """Grouped heads, and a feed-forward width that Q8_0's blocks do not divide."""
-    return ModelConfig(vocabulary, width=64, layers=3, heads=4, kv_heads=2, hidden=112, context=512)
+    return ModelConfig(vocabulary, width=128, layers=3, heads=4, kv_heads=2, hidden=112, context=512)
 
 
 def random_network(config: ModelConfig) -> Network:

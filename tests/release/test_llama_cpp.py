@@ -14,7 +14,7 @@ import torch
 import transformers
 import xllamacpp
 
-from repotune.infer.decoder import open_engine
+from repotune.infer.opening import open_engine
 from repotune.infer.prompts import infilling_prompt
 from repotune.model.configuration import ModelConfig
 from repotune.release.gguf import write_gguf

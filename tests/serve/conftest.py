@@ -77,15 +77,6 @@ def endless_release(release: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-@pytest.fixture(scope="module", autouse=True)
-def precise() -> Iterator[None]:
-    """Engines in f32, as on a CPU without bfloat16. Random weights make tokens so nearly alike that in int8 the
-    rounding, which depends on what was cached, would choose among them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repotune.infer.decoder.has_bf16", lambda: False)
-        yield
-
-
 Serving = Callable[[BoundServer], AbstractContextManager[str]]
 
 

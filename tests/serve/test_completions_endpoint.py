@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from repotune.infer.decoder import open_engine
 from repotune.infer.decoding import Sampling, generate
+from repotune.infer.opening import open_engine
 from repotune.infer.prompts import continuation_prompt, infilling_prompt
 from repotune.serve.exchange import BODY_LIMIT
 from repotune.serve.postprocess import trim

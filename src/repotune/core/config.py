@@ -209,6 +209,7 @@ class ReleaseSettings(Section):
     """What is shipped beside the Hugging Face folder."""
 
     gguf: tuple[Literal["f32", "q8_0"], ...] = ("f32", "q8_0")
+    packed: tuple[Literal["int8", "int4"], ...] = ("int8",)
 
 
 class ServeSettings(Section):

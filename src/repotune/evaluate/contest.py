@@ -20,7 +20,7 @@ from repotune.evaluate.own_code.held_out import HeldOut, read_held_out
 from repotune.evaluate.own_code.items import Item
 from repotune.evaluate.own_code.retrieval import Piece, read_retrievals
 from repotune.evaluate.summary import WITH_FILES, Filled, Read
-from repotune.infer.decoder import open_engine
+from repotune.infer.opening import open_engine
 from repotune.model.weights import load_model, read_config
 from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.train.state import best_checkpoint

@@ -1,65 +1,34 @@
-"""Our engine: a decoder in plain torch over static caches.
+"""An engine in plain torch over static caches: exact weights on any machine, bfloat16 on a GPU.
 
-    engine = open_engine(Path("release"))
-    logits_V = engine.prefill(prompt)
-    logits_V = engine.step(int(logits_V.argmax()))
-
-Prompts are computed in bfloat16 where the CPU has instructions for it, and decoding reads 8-bit weights (`linear.py`).
-On a GPU, where torch has one, everything is bfloat16; that path has not been measured.
+It computes what a network computes, for comparisons and for shapes that the CPU engine (`cpu/`) does not know. The path
+on a GPU has not been measured.
 """
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from repotune.core.errors import UserError
-from repotune.core.hardware import has_bf16
 from repotune.infer.cache import Cache, choose_cache
-from repotune.infer.engine import Cancelled, EngineStats, Logits
-from repotune.infer.layers import Layer, Norm, Places
-from repotune.infer.linear import Precision, make_linear
+from repotune.infer.engine import Cancelled, EngineStats, Logits, check_ids
+from repotune.infer.layers import Layer, Linear, Norm, Places
 from repotune.model.network import Network
-from repotune.model.weights import load_model
+
+Precision = Literal["f32", "bf16"]
 
 # Prompts are computed in chunks of this many tokens: what is done when a call is cancelled stays in the cache, and
 # the scores of long prompts stay small.
 CHUNK = 256
 # Sequences held at once: a few files, or people, before one evicts another.
 CACHES = 4
-
-
-def open_engine(folder: Path, weights: Literal["auto"] | Precision = "auto", threads: int | None = None) -> Decoder:
-    """The engine of the Hugging Face folder `folder`.
-
-    `weights` "auto" is bf16 on a GPU, int8 on a CPU that multiplies bfloat16 natively, and f32 on any other. `threads`
-    is torch's, for the whole process; None leaves it as it is. Raises UserError where the folder holds no model.
-    """
-    if weights not in ("auto", "f32", "bf16", "int8"):
-        raise UserError(f"There are no weights {weights!r}.", "weights: auto, f32, bf16, int8")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Decoder(load_model(folder), choose_precision(weights, device), device)
-
-
-def choose_precision(weights: Literal["auto"] | Precision, device: torch.device) -> Precision:
-    """The precision that `weights` stands for on `device`. Raises UserError for int8 on a GPU."""
-    if device.type != "cpu":
-        if weights == "int8":
-            raise UserError("int8 weights are for CPUs.", "on a GPU use bf16")
-        return "bf16" if weights == "auto" else weights
-    if weights == "auto":
-        return "int8" if has_bf16() else "f32"
-    return weights
 
 
 class Decoder:
@@ -69,31 +38,40 @@ class Decoder:
         config = network.config
         self.context, self.vocabulary, self.precision = config.context, config.vocabulary, precision
         state = {name: tensor.detach().to(device) for name, tensor in network.state_dict().items()}
-        wide = precision == "f32" or (precision == "int8" and not has_bf16())
-        dense = torch.float32 if wide else torch.bfloat16
+        dense = torch.float32 if precision == "f32" else torch.bfloat16
         with torch.inference_mode():
             self._embedding_VD = state["embedding.weight"].to(dense)
-            self._layers = [Layer(config, state, index, precision, dense) for index in range(config.layers)]
+            self._layers = [Layer(config, state, index, dense) for index in range(config.layers)]
             self._norm = Norm(config, state, "norm")
-            self._head = make_linear(self._embedding_VD if config.tied else state["head.weight"], precision, dense)
+            self._head = Linear(self._embedding_VD if config.tied else state["head.weight"], dense)
             self._places = Places(config, device)
-            held = torch.float32 if device.type == "cpu" else dense
-            self._caches = [Cache(config, held, device) for _ in range(CACHES)]
-        self._device = device
+        self._config, self._device = config, device
+        self._held = torch.float32 if device.type == "cpu" else dense
+        self._alone = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._caches = [Cache(self._config, self._held, self._device) for _ in range(CACHES)]
         self._cancelled = threading.Event()
         self._stats = EngineStats()
+
+    def another(self, urgent: bool = True) -> Decoder:
+        """See `Engine.another`: with caches of its own. Engines take turns, and urgent ones get no other turn."""
+        other = copy.copy(self)
+        other._begin()
+        return other
 
     @torch.inference_mode()
     def prefill(self, ids: Sequence[int]) -> Logits:
         """See `Engine.prefill`."""
         started = time.perf_counter()
         self._cancelled.clear()
-        self._check(ids, room=self.context)
+        check_ids(ids, self.vocabulary, room=self.context, context=self.context)
         cache, reused = choose_cache(self._caches, ids)
         del cache.tokens[reused:]
         for start in range(reused, len(ids), CHUNK):
-            last_1D = self._advance(cache, ids[start : start + CHUNK])
-        logits_V = self._logits(last_1D)
+            x_TD = self._advance(cache, ids[start : start + CHUNK])
+        logits_V: Logits = self._logits(x_TD[-1:])[0]
         self._stats = replace(
             self._stats,
             prompts=self._stats.prompts + 1,
@@ -103,21 +81,36 @@ class Decoder:
         )
         return logits_V
 
-    @torch.inference_mode()
     def step(self, token: int) -> Logits:
         """See `Engine.step`."""
+        logits_V: Logits = self.extend((token,))[0]
+        return logits_V
+
+    @torch.inference_mode()
+    def extend(self, ids: Sequence[int]) -> Logits:
+        """See `Engine.extend`. Several at once are the same numbers but for the order of sums within a product."""
         started = time.perf_counter()
         cache = self._caches[0]
         if not cache.tokens:
             raise ValueError("a sequence begins with a prefill")
-        self._check((token,), room=self.context - len(cache.tokens))
-        logits_V = self._logits(self._advance(cache, (token,)))
+        check_ids(ids, self.vocabulary, room=self.context - len(cache.tokens), context=self.context)
+        logits_TV = self._logits(self._advance(cache, ids))
         self._stats = replace(
             self._stats,
             steps=self._stats.steps + 1,
             step_seconds=self._stats.step_seconds + time.perf_counter() - started,
         )
-        return logits_V
+        return logits_TV
+
+    def rewind(self, count: int) -> None:
+        """See `Engine.rewind`."""
+        tokens = self._caches[0].tokens
+        if not 0 <= count < len(tokens):
+            raise ValueError(f"{count} tokens cannot be taken back")
+        del tokens[len(tokens) - count :]
+
+    def end(self) -> None:
+        """See `Engine.end`: the latest cache stays the first to be looked at."""
 
     def cancel(self) -> None:
         """See `Engine.cancel`."""
@@ -128,7 +121,11 @@ class Decoder:
         return self._stats
 
     def _advance(self, cache: Cache, ids: Sequence[int]) -> Tensor:
-        """Computes `ids` behind what `cache` holds. Returns the stream at the last of them, 1×D."""
+        """Computes `ids` behind what `cache` holds. Returns the stream at each of them, T×D."""
+        with self._alone:
+            return self._advance_alone(cache, ids)
+
+    def _advance_alone(self, cache: Cache, ids: Sequence[int]) -> Tensor:
         start = len(cache.tokens)
         place = self._places.at(start, start + len(ids))
         x_TD = F.embedding(torch.tensor(ids, device=self._device), self._embedding_VD).float()
@@ -137,17 +134,8 @@ class Decoder:
                 raise Cancelled
             x_TD = layer(x_TD, place, cache)
         cache.tokens.extend(ids)
-        return x_TD[-1:]
+        return x_TD
 
-    def _logits(self, x_1D: Tensor) -> Logits:
-        logits_1V: Tensor = self._head(self._norm(x_1D))
-        array: Logits = logits_1V[0].float().cpu().numpy()
-        return array
-
-    def _check(self, ids: Sequence[int], room: int) -> None:
-        if not ids:
-            raise ValueError("a prompt needs at least one token")
-        if len(ids) > room:
-            raise ValueError(f"{len(ids)} tokens do not fit into the {room} of {self.context} that are left")
-        if not 0 <= min(ids) <= max(ids) < self.vocabulary:
-            raise ValueError(f"token ids run from 0 to {self.vocabulary - 1}, not from {min(ids)} to {max(ids)}")
+    def _logits(self, x_TD: Tensor) -> Logits:
+        logits_TV: Logits = self._head(self._norm(x_TD)).float().cpu().numpy()
+        return logits_TV

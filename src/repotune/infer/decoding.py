@@ -77,10 +77,23 @@ def generate(
     """
     if max_tokens < 1:
         raise UserError(f"At least one token must be asked for, not {max_tokens}.")
-    text = StoppingText(stop)
-    choose = _Chooser(sampling)
+    text, choose = StoppingText(stop), _Chooser(sampling)
     healing = Healing(codec, prompt if heal else ())
-    prompt = healing.prompt or prompt
+    try:
+        yield from _generate(engine, codec, healing.prompt or prompt, choose, max_tokens, text, healing)
+    finally:
+        engine.end()
+
+
+def _generate(
+    engine: Engine,
+    codec: Codec,
+    prompt: Sequence[int],
+    choose: _Chooser,
+    max_tokens: int,
+    text: StoppingText,
+    healing: Healing,
+) -> Iterator[Piece]:
     tokens: list[Token] = []
     count = 0
     room = engine.context - len(prompt) + 1

@@ -1,6 +1,6 @@
 """What an engine is: token ids in, logits out, one sequence at a time.
 
-Text, prompts and sampling live outside of it (`prompts`, `decoding`), so another engine needs these six members alone.
+Text, prompts and sampling live outside of it (`prompts`, `decoding`), so another engine needs these members alone.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class Engine(Protocol):
         """The most tokens a prompt and what follows it may take together."""
 
     @property
+    def precision(self) -> str:
+        """What weights are read as: "f32", "bf16", "int8" or "int4"."""
+
+    @property
     def vocabulary(self) -> int:
         """The length of the logits."""
 
@@ -58,6 +62,21 @@ class Engine(Protocol):
         raises Cancelled.
         """
 
+    def extend(self, ids: Sequence[int]) -> Logits:
+        """Appends `ids` and returns the logits after each of them, len(ids) × `vocabulary`: the same numbers that as
+        many calls of `step` return, for little more than the time of one. Raises as `step` does."""
+
+    def rewind(self, count: int) -> None:
+        """Takes the last `count` tokens back. Raises ValueError where not one would stay."""
+
+    def end(self) -> None:
+        """Ends the sequence: what was computed of it may serve another engine's prompt. Without effect where none is
+        under way."""
+
+    def another(self, urgent: bool = True) -> Engine:
+        """An engine over the same weights for another sequence, to be used at the same time from another thread. One
+        that is not `urgent` lets the prompts of the others go first."""
+
     def cancel(self) -> None:
         """Makes the call under way raise Cancelled at its next layer, or the next step where none is under way.
 
@@ -65,3 +84,13 @@ class Engine(Protocol):
         """
 
     def stats(self) -> EngineStats: ...
+
+
+def check_ids(ids: Sequence[int], vocabulary: int, room: int, context: int) -> None:
+    """Raises ValueError where an engine with `room` left of its `context` cannot append `ids`."""
+    if not ids:
+        raise ValueError("a prompt needs at least one token")
+    if len(ids) > room:
+        raise ValueError(f"{len(ids)} tokens do not fit into the {room} of {context} that are left")
+    if not 0 <= min(ids) <= max(ids) < vocabulary:
+        raise ValueError(f"token ids run from 0 to {vocabulary - 1}, not from {min(ids)} to {max(ids)}")

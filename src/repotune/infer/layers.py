@@ -1,4 +1,4 @@
-"""One layer of the decoder over a cache, of any family, with fused and possibly quantised weights.
+"""One layer of the decoder over a cache, of any family, with fused weights.
 
 Letters: T tokens computed, S tokens held (with these T), D width, H heads, K key-value heads, E head width, F hidden.
 """
@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from repotune.infer.cache import Cache
-from repotune.infer.linear import Linear, Precision, make_linear
 from repotune.model.attention import alibi_slopes, frequencies
 from repotune.model.configuration import ModelConfig
 
@@ -76,12 +75,21 @@ class Norm:
         return F.layer_norm(x_TD, self._weight_D.shape, self._weight_D, self._bias_D, self._epsilon)
 
 
+class Linear:
+    """x·Wᵀ + b in `dtype`."""
+
+    def __init__(self, weight_OI: Tensor, dtype: torch.dtype, bias_O: Tensor | None = None) -> None:
+        self.weight_OI = weight_OI.to(dtype).contiguous()
+        self.bias_O = None if bias_O is None else bias_O.to(dtype)
+
+    def __call__(self, x_TI: Tensor) -> Tensor:
+        return F.linear(x_TI.to(self.weight_OI.dtype), self.weight_OI, self.bias_O)
+
+
 class Layer:
     """Attention and feed-forward of layer `index`, from the network's state (`repotune.model.network`)."""
 
-    def __init__(
-        self, config: ModelConfig, state: Mapping[str, Tensor], index: int, precision: Precision, dense: torch.dtype
-    ) -> None:
+    def __init__(self, config: ModelConfig, state: Mapping[str, Tensor], index: int, dense: torch.dtype) -> None:
         def rows(name: str, kind: str) -> Tensor:
             tensor = state[f"blocks.{index}.{name}.{kind}"]
             heads = {"attention.query": config.heads, "attention.key": config.kv_heads}.get(name, 0)
@@ -92,7 +100,7 @@ class Layer:
             weights = [rows(name, "weight") for name in names]
             biased = f"blocks.{index}.{names[0]}.bias" in state
             bias_O = torch.cat([rows(name, "bias") for name in names]) if biased else None
-            return make_linear(torch.cat(weights) if len(weights) > 1 else weights[0], precision, dense, bias_O)
+            return Linear(torch.cat(weights) if len(weights) > 1 else weights[0], dense, bias_O)
 
         self._config, self._index, self._dense = config, index, dense
         self._gated = config.activation == "swiglu"

@@ -45,7 +45,8 @@ class _BlockwiseAttention(torch.autograd.Function):
         weights: list[Tensor] = []
         for start, end in _blocks(T):
             query_NSE, key_NUE = _stacked(query_BKGTE, start, end), _seen(key_NTE, end)
-            scores_BHtU = bias[:, :, start:end, :end].expand(B, H, -1, -1).contiguous()
+            # A copy even where it is contiguous already: scores are added to it, and the next layer reads the bias.
+            scores_BHtU = bias[:, :, start:end, :end].expand(B, H, -1, -1).clone(memory_format=torch.contiguous_format)
             scores_NSU = scores_BHtU.view(B * K, -1, end).baddbmm_(query_NSE, key_NUE.mT, alpha=E**-0.5)
             # In the scores' own type; autocast would make it float32, and round to the same afterwards.
             weights_NSU = torch.ops.aten._softmax(scores_NSU, -1, False)

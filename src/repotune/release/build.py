@@ -2,7 +2,7 @@
 
 `release.json`: `schema`, `name`, `version`, `created_from` ({input: hash of its contents}), `checkpoint`, `prompt`,
 `parameters`, `context`, `licences` and `languages` (as in the corpus' summary.json), `verdict`, `scores`, `files`
-({name: bytes}) and `quality`: what int8 decoding and the q8_0 file cost against the exact weights, on held-out text.
+({name: bytes}) and `quality`: what packed weights and the q8_0 file cost against the exact weights, on held-out text.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from repotune import __version__
 from repotune.core.artefact import require_artefact, write_atomically
 from repotune.core.config import ReleaseSettings
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
-from repotune.infer.decoder import Decoder
+from repotune.core.hardware import available_cores
+from repotune.infer.cpu.engine import CpuEngine
+from repotune.infer.cpu.packed import Bits, open_packed, packable, packed_name, write_packed
+from repotune.infer.cpu.packing import pack_network
 from repotune.model.network import Network
 from repotune.model.weights import CONFIG_NAME, WEIGHTS_NAME, load_model
 from repotune.release.card import render_card
@@ -29,11 +30,13 @@ from repotune.tokenizer.encoding import Codec, load_codec, tokenizer_files
 from repotune.train.state import best_checkpoint
 
 FACTS_NAME = "release.json"
+_BITS: dict[str, Bits] = {"int8": 8, "int4": 4}
 
 
 def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
-    """Writes the Hugging Face folder, GGUF files, release.json and README.md from inputs run, results, tokens and
-    corpus. Raises UserError where an input is missing or damaged, or where the model cannot be written as asked."""
+    """Writes the Hugging Face folder, packed weights, GGUF files, release.json and README.md from inputs run, results,
+    tokens and corpus. Raises UserError where an input is missing or damaged, or where the model cannot be written as
+    asked."""
     checkpoint = best_checkpoint(work.inputs["run"])
     summary = _read_json(work.inputs["corpus"] / "summary.json")
     results = _read_json(work.inputs["results"] / "results.json")
@@ -56,7 +59,10 @@ def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
         "languages": summary["languages"],
         "verdict": results["verdict"],
         "scores": {measure: results[measure] for measure in ("likelihood", "infilling")},
-        "files": {path.name: path.stat().st_size for path in sorted(work.folder.glob("model*"))},
+        "files": {
+            path.name: path.stat().st_size
+            for path in sorted([*work.folder.glob("model*"), *work.folder.glob("packed*")])
+        },
         "quality": {kind: loss.as_json() for kind, loss in quality.items()},
     }
     write_atomically(work.folder / FACTS_NAME, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
@@ -64,11 +70,18 @@ def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
 
 
 def _write_and_measure(work: Work, settings: ReleaseSettings, network: Network, name: str) -> dict[str, Loss]:
-    """Writes and re-reads the GGUF files; measures what rounding cost, where text is held out."""
+    """Writes and re-reads packed weights and GGUF files; measures what rounding cost, where text is held out."""
     codec = load_codec(work.folder)
     passages = held_out_passages(work.inputs["tokens"], codec, network.config.context)
     losses: dict[str, Loss] = {}
-    with work.console.progress("writing and verifying", len(settings.gguf) + 1, "formats") as progress:
+    kinds = settings.packed if packable(network.config) else ()
+    with work.console.progress("writing and verifying", len(settings.gguf) + len(kinds), "formats") as progress:
+        for bits in (_BITS[kind] for kind in kinds):
+            path = work.folder / packed_name(bits)
+            write_packed(pack_network(network, bits), path)
+            if passages:
+                losses[f"int{bits}"] = measure_loss(network, CpuEngine(open_packed(path), available_cores()), passages)
+            progress.advance(note=path.name)
         for kind in settings.gguf:
             path = gguf_path(work.folder, kind)
             write_gguf(work.folder, path, kind, name)
@@ -76,15 +89,16 @@ def _write_and_measure(work: Work, settings: ReleaseSettings, network: Network, 
             if kind != "f32" and passages:
                 losses[kind] = measure_loss(network, restored, passages)
             progress.advance(note=path.name)
-        if passages:
-            losses["int8"] = measure_loss(network, Decoder(network, "int8", torch.device("cpu")), passages)
-        progress.advance()
     for name, loss in losses.items():
         work.console.say(
             f"  {name}: {100 * loss.agreement:.1f} % of the likeliest tokens stay the same, "
             f"{loss.divergence:.4f} nats of divergence ({loss.tokens:,} held-out tokens)"
         )
     return losses
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(path for kind in ("model*", "packed*") for path in folder.glob(kind))
 
 
 def _prompt(codec: Codec) -> dict[str, Any]:

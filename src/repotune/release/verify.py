@@ -18,7 +18,7 @@ from torch import Tensor
 
 from repotune.core.artefact import file_digest
 from repotune.core.errors import RepotuneError
-from repotune.infer.decoder import Decoder
+from repotune.infer.engine import Engine
 from repotune.model.layouts.gguf import rotated_heads, separate
 from repotune.model.network import Network
 from repotune.model.weights import load_model
@@ -75,9 +75,8 @@ def check_gguf(path: Path, kind: GgufType, source: Path) -> Network:
     return network
 
 
-def measure_loss(exact: Network, rounded: Network | Decoder, passages: list[list[int]]) -> Loss:
-    """How far `rounded` moved from `exact` on `passages` of token ids. A Decoder is measured as it decodes, token
-    after token."""
+def measure_loss(exact: Network, rounded: Network | Engine, passages: list[list[int]]) -> Loss:
+    """How far `rounded` moved from `exact` on `passages` of token ids."""
     divergences, same = [], []
     for ids in passages:
         meant, given = _log_probabilities(exact, ids), _log_probabilities(rounded, ids)
@@ -108,13 +107,13 @@ def _documents(tokens: Path) -> Iterator[tuple[str, list[int]]]:
 
 
 @torch.no_grad()
-def _log_probabilities(model: Network | Decoder, ids: list[int]) -> Tensor:
+def _log_probabilities(model: Network | Engine, ids: list[int]) -> Tensor:
     """Of the token after each scored position of `ids`, positions × vocabulary."""
-    if isinstance(model, Decoder):
-        model.prefill(ids[:UNSCORED])
-        logits = torch.from_numpy(np.stack([model.step(token) for token in ids[UNSCORED:]]))
+    if isinstance(model, Network):
+        logits: Tensor = model(torch.tensor([ids]))[0, UNSCORED:]
     else:
-        logits = model(torch.tensor([ids]))[0, UNSCORED:]
+        model.prefill(ids[:UNSCORED])
+        logits = torch.from_numpy(model.extend(ids[UNSCORED:]))
     return logits.double().log_softmax(-1)
 
 

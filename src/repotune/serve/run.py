@@ -13,7 +13,7 @@ import uvicorn
 from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
-from repotune.infer.decoder import open_engine
+from repotune.infer.opening import open_engine
 from repotune.serve.app import create_app
 from repotune.serve.facts import read_facts
 from repotune.tokenizer.encoding import load_codec

@@ -21,8 +21,8 @@ from repotune.evaluate.leaks.documents import Document, draw_documents, read_doc
 from repotune.evaluate.leaks.memory import Recall, Window, draw_windows, extracted, recall
 from repotune.evaluate.leaks.private import find_private, shown
 from repotune.evaluate.leaks.prompts import Prompt, inviting_prompts, placeholder_prompts, window_prompts
-from repotune.infer.decoder import open_engine
 from repotune.infer.decoding import Sampling, generate
+from repotune.infer.opening import open_engine
 from repotune.model.weights import load_model
 
 

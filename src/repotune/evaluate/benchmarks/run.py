@@ -43,13 +43,14 @@ from repotune.evaluate.own_code.held_out import number
 from repotune.evaluate.sandbox.confinement import Level
 from repotune.evaluate.sandbox.execution import Outcome, Verdict
 from repotune.evaluate.sandbox.probe import probe, require
-from repotune.infer.decoder import Decoder, open_engine
+from repotune.infer.engine import Engine
+from repotune.infer.opening import open_engine
 from repotune.model.weights import read_config
 from repotune.tokenizer.encoding import Codec, load_codec
 
 KS = (1, 10, 100)
 SYNTAX = "syntax"
-_BYTES = {"f32": 4, "bf16": 2, "int8": 1}
+_BYTES = {"f32": 4, "bf16": 2, "int8": 1, "int4": 0.5}
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def read_scores(folder: Path) -> list[str]:
 
 
 def _draw_missing(
-    engine: Decoder,
+    engine: Engine,
     codec: Codec,
     problems: Sequence[Problem],
     there: Sequence[Answer],
@@ -201,7 +202,7 @@ def _pass_at_k(problems: Sequence[Problem], verdicts: Mapping[str, Sequence[Verd
 
 
 def _circumstances(
-    model: Path, asked: Asked, problems: Sequence[Problem], level: Level, engine: Decoder
+    model: Path, asked: Asked, problems: Sequence[Problem], level: Level, engine: Engine
 ) -> dict[str, Any]:
     return {
         "weights": {path.name: file_digest(path) for path in sorted(model.glob("*.safetensors"))},
@@ -219,7 +220,7 @@ def _circumstances(
     }
 
 
-def _generation(model: Path, engine: Decoder, drawn: Sequence[Answer]) -> dict[str, Any] | None:
+def _generation(model: Path, engine: Engine, drawn: Sequence[Answer]) -> dict[str, Any] | None:
     """How fast answers were drawn, one at a time, the most memory that the process held, and which share of the
     machine's bandwidth reading all weights for each token is; None where no answer was drawn."""
     stats = engine.stats()

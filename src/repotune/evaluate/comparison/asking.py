@@ -19,7 +19,7 @@ from repotune.evaluate.likelihood import network_bits
 from repotune.evaluate.ngram import Passage
 from repotune.evaluate.own_code.items import Item
 from repotune.evaluate.summary import Filled, Read
-from repotune.infer.decoder import open_engine
+from repotune.infer.opening import open_engine
 from repotune.model.weights import load_model
 
 _KEPT_AT_ONCE = 32  # passages between two lines kept; always the same ones, since what is padded together rounds alike

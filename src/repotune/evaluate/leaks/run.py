@@ -51,7 +51,8 @@ from repotune.evaluate.leaks.memory import Recall, Window, draw_windows, recall
 from repotune.evaluate.leaks.private import Confirmed, find_private
 from repotune.evaluate.leaks.prompts import Prompt, inviting_prompts, placeholder_prompts, window_prompts
 from repotune.evaluate.leaks.search import search
-from repotune.infer.decoder import Decoder, open_engine
+from repotune.infer.engine import Engine
+from repotune.infer.opening import open_engine
 from repotune.model.network import Network
 from repotune.model.weights import load_model
 from repotune.tokenizer.encoding import Codec, load_codec
@@ -143,7 +144,7 @@ class _Measurement:
 
     network: Network
     codec: Codec
-    engine: Decoder
+    engine: Engine
     corpus: Path
     settings: LeakSettings
     console: Console
@@ -228,7 +229,7 @@ class _Measurement:
         return [{**asdict(one), "bits": round(one.bits, 4), "chance": round(one.chance, 6)} for one in found]
 
 
-def _circumstances(model: Path, corpus: Path, settings: LeakSettings, engine: Decoder, seed: int) -> dict[str, Any]:
+def _circumstances(model: Path, corpus: Path, settings: LeakSettings, engine: Engine, seed: int) -> dict[str, Any]:
     return {
         "weights": {path.name: file_digest(path) for path in sorted(model.glob("*.safetensors"))},
         "precision": engine.precision,

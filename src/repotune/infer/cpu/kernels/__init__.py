@@ -1,0 +1,1 @@
+"""The arithmetic on a CPU: vectors, products, attention and the threads that share them, compiled by numba."""

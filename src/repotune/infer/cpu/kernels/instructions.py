@@ -1,0 +1,92 @@
+"""The products of 8-bit numbers that processors have, by what this one has.
+
+Each of 16 lanes holds four weights, unsigned, and four activations, signed; their products are added to the lane:
+
+    dot4(total, weights, activations)[i] = total[i] + Σ_j weights[4i + j] · activations[4i + j]
+
+Exact in every version, so that results do not depend on the machine.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from llvmlite import binding, ir
+from numba.core import cgutils
+
+_INT, _SHORT = ir.IntType(32), ir.IntType(16)
+_LANES = ir.VectorType(_INT, 16)
+
+
+@lru_cache(1)
+def instruction_set() -> str:
+    """What `dot4` is made of on this machine: "avx512-vnni", "avx-vnni", "avx2" or "portable"."""
+    features = binding.get_host_cpu_features()
+    if features.get("avx512vnni") and features.get("avx512bw"):
+        return "avx512-vnni"
+    if features.get("avxvnni"):
+        return "avx-vnni"
+    return "avx2" if features.get("avx2") else "portable"
+
+
+def emit_dot4(builder: ir.IRBuilder, total: ir.Value, weights: ir.Value, activations: ir.Value) -> ir.Value:
+    """Writes one product; all three are vectors of 16 × int32."""
+    kind = instruction_set()
+    if kind == "avx512-vnni":
+        return _call(builder, "llvm.x86.avx512.vpdpbusd.512", total, weights, activations)
+    if kind == "avx-vnni":
+        return _by_halves(builder, "llvm.x86.avx512.vpdpbusd.256", total, weights, activations)
+    return _by_shorts(builder, total, weights, activations)
+
+
+def _call(builder: ir.IRBuilder, name: str, *values: ir.Value) -> ir.Value:
+    kind = ir.FunctionType(values[0].type, [value.type for value in values])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+
+
+def _half(builder: ir.IRBuilder, vector: ir.Value, first: int) -> ir.Value:
+    mask = ir.Constant(ir.VectorType(_INT, 8), list(range(first, first + 8)))
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+
+def _by_halves(builder: ir.IRBuilder, name: str, *values: ir.Value) -> ir.Value:
+    low, high = (_call(builder, name, *(_half(builder, value, first) for value in values)) for first in (0, 8))
+    return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(_INT, 16), list(range(16))))
+
+
+def _by_shorts(builder: ir.IRBuilder, total: ir.Value, weights: ir.Value, activations: ir.Value) -> ir.Value:
+    """Bytes 0 and 2 of each lane, then 1 and 3, as pairs of 16 bits: their products cannot overflow 32 bits, where
+    AVX2's product of bytes would saturate at 16."""
+    for shift in (0, 8):
+        unsigned = builder.and_(_shifted(builder, weights, shift), _filled(0x00FF00FF))
+        # Up and down again by eight bits within each half, so that the sign fills it.
+        lifted = builder.bitcast(builder.shl(_shifted(builder, activations, shift), _filled(8)), _shorts())
+        signed = builder.ashr(lifted, ir.Constant(_shorts(), [8] * 32))
+        total = builder.add(total, _pairs(builder, builder.bitcast(unsigned, _shorts()), signed))
+    return total
+
+
+def _pairs(builder: ir.IRBuilder, first: ir.Value, second: ir.Value) -> ir.Value:
+    """The sum of two neighbouring products in each lane of 32 bits: on x86 one instruction (vpmaddwd)."""
+    products = [
+        builder.mul(*(builder.sext(_every_second(builder, value, start), _LANES) for value in (first, second)))
+        for start in (0, 1)
+    ]
+    return builder.add(*products)
+
+
+def _every_second(builder: ir.IRBuilder, shorts: ir.Value, start: int) -> ir.Value:
+    mask = ir.Constant(ir.VectorType(_INT, 16), list(range(start, 32, 2)))
+    return builder.shuffle_vector(shorts, ir.Constant(shorts.type, ir.Undefined), mask)
+
+
+def _shifted(builder: ir.IRBuilder, vector: ir.Value, bits: int) -> ir.Value:
+    return builder.lshr(vector, _filled(bits)) if bits else vector
+
+
+def _filled(value: int) -> ir.Constant:
+    return ir.Constant(_LANES, [value] * 16)
+
+
+def _shorts() -> ir.VectorType:
+    return ir.VectorType(_SHORT, 32)

@@ -1,0 +1,93 @@
+"""Products of quantised rows with a packed matrix, shared out among the threads by 64 outputs."""
+
+from __future__ import annotations
+
+from repotune.infer.cpu.kernels import tiles
+from repotune.infer.cpu.kernels.compiling import compiled
+from repotune.infer.cpu.kernels.simd import add, fill, load, load_long, store
+from repotune.infer.cpu.kernels.team import take
+
+# A matrix as the kernels see it: eight longs. Addresses are 0 where there is nothing.
+WEIGHTS, SCALES, BIAS, INPUTS, OUTPUTS, GROUP, BITS = 0, 8, 16, 24, 32, 40, 48
+MATRIX_BYTES = 64
+
+_INPUTS_A_STEP = 16
+_OUTPUTS = tiles.OUTPUTS
+_PANELS = tiles.PANELS
+
+
+@compiled
+def product(
+    team: int, matrix: int, rows: int, quantised: int, scales: int, zeros: int, out: int, out_row: int, adds: bool
+) -> None:
+    """out[r] (= or, where `adds`, +=) W·x[r] + b for all `rows`, rows of `out` lying `out_row` bytes apart.
+
+    `quantised`, `scales` and `zeros` are what `rows.quantise` wrote for this matrix's inputs and group.
+    """
+    pieces = load_long(matrix + OUTPUTS) // _OUTPUTS
+    piece = take(team)
+    while piece < pieces:
+        _begin(matrix, piece, rows, out + piece * _OUTPUTS * 4, out_row, adds)
+        _piece(matrix, piece, rows, quantised, scales, zeros, out + piece * _OUTPUTS * 4, out_row)
+        piece = take(team)
+
+
+@compiled
+def _begin(matrix: int, piece: int, rows: int, out: int, out_row: int, adds: bool) -> None:
+    """What the products are added to: the bias, or nothing, and what was there."""
+    bias = load_long(matrix + BIAS)
+    for panel in range(_PANELS):
+        start = fill(0.0)
+        if bias:
+            start = load(bias + (piece * _OUTPUTS + panel * 16) * 4)
+        for row in range(rows):
+            at = out + row * out_row + panel * 64
+            store(at, add(load(at), start) if adds else start)
+
+
+@compiled
+def _piece(matrix: int, piece: int, rows: int, quantised: int, scales: int, zeros: int, out: int, out_row: int) -> None:
+    inputs, group = load_long(matrix + INPUTS), load_long(matrix + GROUP)
+    four_bit = load_long(matrix + BITS) == 4
+    panel = inputs * 8 if four_bit else inputs * 16
+    groups = inputs // group
+    weights = load_long(matrix + WEIGHTS) + piece * _PANELS * panel
+    weight_scales = load_long(matrix + SCALES) + piece * _PANELS * groups * 32
+    step = _INPUTS_A_STEP * (8 if four_bit else 16)
+    row = 0
+    while row + 4 <= rows:
+        for index in range(groups):
+            tile = tiles.zero_4()
+            at = weights + index * (group // _INPUTS_A_STEP) * step
+            x = quantised + row * inputs + index * group
+            for _ in range(group // _INPUTS_A_STEP):
+                if four_bit:
+                    tile = tiles.step_4_int4(tile, at, panel, x, inputs)
+                else:
+                    tile = tiles.step_4_int8(tile, at, panel, x, inputs)
+                at += step
+                x += _INPUTS_A_STEP
+            place = (row * groups + index) * 4
+            tiles.flush_4(
+                tile, weight_scales + index * 32, groups * 32, scales + place, zeros + place, groups * 4,
+                out + row * out_row, out_row,
+            )  # fmt: skip
+        row += 4
+    while row < rows:
+        for index in range(groups):
+            tile = tiles.zero_1()
+            at = weights + index * (group // _INPUTS_A_STEP) * step
+            x = quantised + row * inputs + index * group
+            for _ in range(group // _INPUTS_A_STEP):
+                if four_bit:
+                    tile = tiles.step_1_int4(tile, at, panel, x, inputs)
+                else:
+                    tile = tiles.step_1_int8(tile, at, panel, x, inputs)
+                at += step
+                x += _INPUTS_A_STEP
+            place = (row * groups + index) * 4
+            tiles.flush_1(
+                tile, weight_scales + index * 32, groups * 32, scales + place, zeros + place, groups * 4,
+                out + row * out_row, out_row,
+            )  # fmt: skip
+        row += 1

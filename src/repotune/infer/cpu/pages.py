@@ -1,0 +1,102 @@
+"""Keys and values in pages of 16 tokens, which streams share where their beginnings are the same.
+
+A page that several streams hold is never written: who goes on behind a shared beginning gets a copy of its last page.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repotune.core.errors import RepotuneError
+from repotune.infer.cpu.kernels.attention import PAGE
+from repotune.model.configuration import ModelConfig
+
+
+class PagesFullError(RepotuneError):
+    """No page is free."""
+
+
+class Stream:
+    """One sequence: the `tokens` whose keys and values are whole, and the `table` of the pages that hold them."""
+
+    def __init__(self, context: int) -> None:
+        self.tokens: array[int] = array("q")
+        self.table: NDArray[np.int64] = np.zeros(-(-context // PAGE), np.int64)
+        self.pages = 0
+
+
+class Pages:
+    """The pages of a model, L layers × pages × K heads × 16·E halves each for keys and values. Memory that no token has
+    reached is not taken from the system."""
+
+    def __init__(self, config: ModelConfig, count: int) -> None:
+        self.count = count
+        self._context = config.context
+        shape = (config.layers, count, config.kv_heads, config.head_width * PAGE)
+        self.keys: NDArray[np.float16] = np.zeros(shape, np.float16)
+        self.values: NDArray[np.float16] = np.zeros(shape, np.float16)
+        self._holders = np.zeros(count, np.int64)
+        self._free = list(range(count - 1, -1, -1))
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    def stream(self) -> Stream:
+        """A new stream that holds nothing."""
+        return Stream(self._context)
+
+    def fork(self, stream: Stream, length: int) -> Stream:
+        """A new stream with the first `length` tokens of `stream`, in the same pages."""
+        forked = self.stream()
+        forked.tokens = stream.tokens[:length]
+        forked.pages = -(-length // PAGE)
+        forked.table[: forked.pages] = stream.table[: forked.pages]
+        self._holders[forked.table[: forked.pages]] += 1
+        return forked
+
+    def cut(self, stream: Stream, length: int) -> None:
+        """Forgets all but the first `length` tokens of `stream`."""
+        del stream.tokens[length:]
+        self._drop(stream, -(-length // PAGE))
+
+    def reserve(self, stream: Stream, tokens: int) -> None:
+        """Makes room for `tokens` more in pages that `stream` alone holds. Raises PagesFullError; then `stream` holds
+        what it held."""
+        length = len(stream.tokens)
+        pages = -(-(length + tokens) // PAGE)
+        shared = stream.pages and length % PAGE and self._holders[stream.table[stream.pages - 1]] > 1
+        if pages - stream.pages + bool(shared) > len(self._free):
+            raise PagesFullError(f"{pages} pages are needed and {len(self._free)} are free")
+        if shared:
+            self._own_last(stream)
+        while stream.pages < pages:
+            stream.table[stream.pages] = self._take()
+            stream.pages += 1
+
+    def release(self, stream: Stream) -> None:
+        """Forgets `stream`."""
+        self.cut(stream, 0)
+
+    def _take(self) -> int:
+        page = self._free.pop()
+        self._holders[page] = 1
+        return page
+
+    def _own_last(self, stream: Stream) -> None:
+        place = stream.pages - 1
+        shared = stream.table[place]
+        page = self._take()
+        self.keys[:, page], self.values[:, page] = self.keys[:, shared], self.values[:, shared]
+        self._holders[shared] -= 1
+        stream.table[place] = page
+
+    def _drop(self, stream: Stream, pages: int) -> None:
+        for page in stream.table[pages : stream.pages]:
+            self._holders[page] -= 1
+            if not self._holders[page]:
+                self._free.append(int(page))
+        stream.pages = min(stream.pages, pages)

@@ -1,0 +1,204 @@
+"""The engine's arithmetic on a CPU: rows of any sequences in, logits out, over pages of keys and values.
+
+Weights are mapped from the packed file; the kernels (`kernels/`) read them where they lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repotune.infer.cpu.kernels import forward
+from repotune.infer.cpu.kernels.attention import PAGE
+from repotune.infer.cpu.kernels.forward import JOB_LONGS, LAYER_BYTES, MODEL_LONGS, SCRATCH_QUERIES
+from repotune.infer.cpu.kernels.products import MATRIX_BYTES
+from repotune.infer.cpu.kernels.rows import GELU, GELU_TANH, SWIGLU
+from repotune.infer.cpu.kernels.team import address_of
+from repotune.infer.cpu.packed import GROUPS, Array, Matrix, PackedModel
+from repotune.infer.cpu.pages import Pages, Stream
+from repotune.infer.cpu.threads import Team
+from repotune.infer.engine import Cancelled, Logits
+from repotune.model.configuration import ModelConfig
+
+Longs = NDArray[np.int64]
+
+# Rows computed in one pass. More share a read of the weights; fewer are cancelled sooner and need less room.
+MOST_ROWS = 256
+_ACTIVATIONS = {"swiglu": SWIGLU, "gelu": GELU, "gelu-tanh": GELU_TANH}
+
+
+class _ModelTable:
+    """A packed model's numbers and addresses, as `kernels/forward.py` reads them. Keeps alive what it points to."""
+
+    def __init__(self, model: PackedModel, pages: int) -> None:
+        config = model.config
+        self._model = model
+        self._kept: list[Array] = []
+        head = "embedding" if config.tied else "head"
+        ends = self._keep(np.array([self._matrix(name) for name in ("embedding", head)], np.int64))
+        layers = self._keep(np.array([self._layer(index) for index in range(config.layers)], np.int64))
+        numbers = {
+            forward.WIDTH: config.width,
+            forward.LAYERS: config.layers,
+            forward.HEADS: config.heads,
+            forward.KV_HEADS: config.kv_heads,
+            forward.HEAD_WIDTH: config.head_width,
+            forward.HIDDEN: model.matrices["0.down"].inputs,
+            forward.ACTIVATION: _ACTIVATIONS[config.activation],
+            forward.RMS: int(config.norm == "rms"),
+            forward.WINDOW: config.window or 0,
+            forward.TURNS: self._keep(_turns(model)) if config.position == "rope" else 0,
+            forward.SLOPES: self._vector("slopes"),
+            forward.EMBEDDING: ends,
+            forward.HEAD: ends + MATRIX_BYTES,
+            forward.LAST_NORM: self._vector("norm.weight"),
+            forward.LAST_BIAS: self._vector("norm.bias"),
+            forward.LAYER_TABLE: layers,
+            forward.PAGES: pages,
+        }
+        self.longs: Longs = np.array([numbers.get(place, 0) for place in range(MODEL_LONGS)], np.int64)
+        self.longs[forward.EPSILON : forward.EPSILON + 1].view(np.float32)[0] = config.norm_epsilon
+
+    def _matrix(self, name: str) -> list[int]:
+        matrix: Matrix = self._model.matrices[name]
+        bits = self._model.bits
+        bias = 0 if matrix.bias is None else address_of(matrix.bias)
+        shape = [matrix.inputs, matrix.outputs, GROUPS[bits], bits, 0]
+        return [address_of(matrix.weights), address_of(matrix.scales), bias, *shape]
+
+    def _layer(self, index: int) -> list[int]:
+        matrices = [number for name in ("qkv", "output", "up", "down") for number in self._matrix(f"{index}.{name}")]
+        norms = (f"blocks.{index}.{part}_norm" for part in ("attention", "feed_forward"))
+        vectors = [self._vector(f"{norm}.{kind}") for norm in norms for kind in ("weight", "bias")]
+        assert 8 * len(matrices + vectors) == LAYER_BYTES
+        return matrices + vectors
+
+    def _vector(self, name: str) -> int:
+        vector = self._model.vectors.get(name)
+        return 0 if vector is None else address_of(vector)
+
+    def _keep(self, array: Array) -> int:
+        self._kept.append(array)
+        return address_of(array)
+
+
+def _turns(model: PackedModel) -> Array:
+    """Each position's E/2 cosines and E/2 sines."""
+    angles = np.outer(np.arange(model.config.context, dtype=np.float32), model.vectors["frequencies"])
+    return np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+class Passes:
+    """A packed model, pages for its streams, and the threads that compute. One call of `compute` at a time."""
+
+    def __init__(self, model: PackedModel, threads: int, tokens: int) -> None:
+        """With room for `tokens` tokens of keys and values."""
+        config = model.config
+        self.config = config
+        self.pages = Pages(config, -(-tokens // PAGE))
+        self._model = _ModelTable(model, self.pages.count)
+        self._team = Team(threads)
+        self._cancelled = np.zeros(1, np.int64)
+        self._room = _Room(model, threads)
+
+    def compute(self, parts: Sequence[tuple[Stream, Sequence[int], int]]) -> list[Logits]:
+        """Appends each part's ids to its stream and returns the logits after the last of them, as many rows as the
+        part's number says (count × vocabulary, float32).
+
+        The streams differ from each other, and hold together at most MOST_ROWS new ids. Raises Cancelled, and
+        PagesFullError where there is no room; then no stream has changed.
+        """
+        for stream, ids, _ in parts:
+            self.pages.reserve(stream, len(ids))
+        job, out = self._room.job(parts, self.pages, address_of(self._cancelled))
+        if not self._team.run(address_of(self._model.longs), job):
+            raise Cancelled
+        for stream, ids, _ in parts:
+            stream.tokens.extend(ids)
+        ends = np.cumsum([wanted for _, _, wanted in parts])
+        return [
+            out[end - wanted : end, : self.config.vocabulary] for end, (_, _, wanted) in zip(ends, parts, strict=True)
+        ]
+
+    def cancel(self) -> None:
+        """Makes the call under way raise Cancelled at its next layer, or the next call. From any thread."""
+        self._cancelled[0] = 1
+
+    def resume(self) -> None:
+        """Takes an earlier `cancel` back."""
+        self._cancelled[0] = 0
+
+
+class _Room:
+    """Buffers for one pass, allocated once: up to MOST_ROWS rows."""
+
+    def __init__(self, model: PackedModel, threads: int) -> None:
+        config: ModelConfig = model.config
+        matrices = model.matrices
+        rows, inputs = MOST_ROWS, max(matrix.inputs for matrix in matrices.values())
+        self._logits_width = matrices["embedding"].outputs
+        self._config = config
+        scores_row = -(-config.context // PAGE) * PAGE
+        group = min(GROUPS.values())
+        floats = {
+            forward.X: (rows, config.width),
+            forward.NORMED: (rows, config.width),
+            forward.QKV_OUT: (rows, matrices["0.qkv"].outputs),
+            forward.MIXED: (rows, config.width),
+            forward.HIDDEN_OUT: (rows, matrices["0.up"].outputs),
+            forward.ACTIVE: (rows, matrices["0.down"].inputs),
+            forward.ROW_SCALES: (rows, inputs // group),
+            forward.ROW_ZEROS: (rows, inputs // group),
+            forward.SCORES: (threads * SCRATCH_QUERIES, scores_row),
+        }
+        self._arrays: dict[int, Array] = {place: np.zeros(shape, np.float32) for place, shape in floats.items()}
+        self._arrays[forward.QUANTISED] = np.zeros((rows, inputs), np.int8)
+        self._arrays[forward.SCRATCH] = np.zeros(threads * SCRATCH_QUERIES * 5, np.int64)
+        self._job = np.zeros(JOB_LONGS, np.int64)
+        self._fixed = {place: address_of(array) for place, array in self._arrays.items()}
+        self._fixed[forward.SCORES_ROW] = scores_row * 4
+        self._block = max(1, min(4, SCRATCH_QUERIES * config.kv_heads // config.heads))
+
+    def job(
+        self, parts: Sequence[tuple[Stream, Sequence[int], int]], pages: Pages, cancel: int
+    ) -> tuple[int, NDArray[np.float32]]:
+        """The address of the job, and the rows of logits that it will fill."""
+        counts = [len(ids) for _, ids, _ in parts]
+        starts = np.cumsum([0, *counts])
+        arrays: dict[int, Array] = {
+            forward.TOKENS: np.concatenate([np.asarray(ids, np.int64) for _, ids, _ in parts]),
+            forward.POSITIONS: np.concatenate(
+                [np.arange(len(stream.tokens), len(stream.tokens) + len(ids)) for stream, ids, _ in parts]
+            ),
+            forward.TABLES: np.repeat([address_of(stream.table) for stream, _, _ in parts], counts),
+            forward.BLOCKS: np.array(
+                [
+                    (first, min(self._block, end - first))
+                    for start, end in pairwise(starts)
+                    for first in range(start, end, self._block)
+                ],
+                np.int64,
+            ),
+            forward.WANTED: np.concatenate(
+                [np.arange(end - wanted, end) for end, (_, _, wanted) in zip(starts[1:], parts, strict=True)]
+            ),
+        }
+        wanted = len(arrays[forward.WANTED])
+        out = np.empty((wanted, self._logits_width), np.float32)
+        numbers = self._fixed | {place: address_of(array) for place, array in arrays.items()}
+        numbers |= {
+            forward.ROWS: int(starts[-1]),
+            forward.BLOCK_COUNT: len(arrays[forward.BLOCKS]),
+            forward.WANTED_COUNT: wanted,
+            forward.LOGITS: address_of(out),
+            forward.KEYS: address_of(pages.keys),
+            forward.VALUES: address_of(pages.values),
+            forward.CANCEL: cancel,
+        }
+        for place, number in numbers.items():
+            self._job[place] = number
+        self._arrays |= arrays
+        return address_of(self._job), out

@@ -1,0 +1,69 @@
+"""Vector operations against numpy, on whatever instructions this processor has, and on those of older ones."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from repotune.infer.cpu.kernels import rows
+from repotune.infer.cpu.kernels.instructions import instruction_set
+from repotune.infer.cpu.kernels.team import address_of
+
+_ERROR_FUNCTION = np.vectorize(math.erf)
+X = np.concatenate([np.linspace(-12, 12, 1024), np.geomspace(1e-6, 1, 64)]).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "exact"),
+    [
+        (rows.GELU, lambda x: 0.5 * x * (1 + _ERROR_FUNCTION(x / math.sqrt(2)))),
+        (rows.GELU_TANH, lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))),
+        (rows.SWIGLU, lambda x: x / (1 + np.exp(-x)) * x),
+    ],
+    ids=["gelu", "gelu by tanh", "swiglu"],
+)
+def test_activations(kind: int, exact: Callable[[np.ndarray], np.ndarray]) -> None:
+    out = np.zeros_like(X)
+    given = np.concatenate([X, X])
+    rows.activate(address_of(given), len(X), kind, address_of(out))
+    np.testing.assert_allclose(out, exact(X.astype(np.float64)), rtol=2e-6, atol=2e-6)
+
+
+_DOT = """
+import sys
+import numpy as np
+from repotune.infer.cpu.kernels import instructions
+instructions.instruction_set = lambda: sys.argv[1]
+import numba
+from repotune.infer.cpu.kernels import simd
+from repotune.infer.cpu.kernels.team import address_of
+load = simd.operation(simd.integers, (numba.types.int64,), lambda builder, at: builder.load(
+    builder.inttoptr(at, simd.integers.llvm.as_pointer()), align=1))
+dot4 = simd.operation(simd.integers, (simd.integers,) * 3, instructions.emit_dot4)
+
+@numba.njit
+def run(weights, activations):
+    total = dot4(load(weights), load(weights), load(activations))
+    return simd.total_of(dot4(total, load(weights), load(activations)))
+
+weights = np.random.default_rng(0).integers(0, 256, 64, dtype=np.uint8)
+weights[:8] = 255
+activations = np.random.default_rng(1).integers(-127, 128, 64, dtype=np.int8)
+activations[:8] = -127
+begun = int(weights.view(np.int32).astype(np.int64).sum())
+expected = begun + 2 * int((weights.astype(int) * activations).sum())
+assert np.int32(np.int64(run(address_of(weights), address_of(activations)))) == np.array(expected).astype(np.int32)
+"""
+
+
+@pytest.mark.parametrize("kind", ["avx512-vnni", "avx-vnni", "avx2", "portable"])
+def test_every_way_of_multiplying_bytes_is_exact(kind: str) -> None:
+    if "vnni" in kind and instruction_set() != "avx512-vnni":
+        pytest.skip("this processor has no such instructions")
+    done = subprocess.run([sys.executable, "-c", _DOT, kind], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
