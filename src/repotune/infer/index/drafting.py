@@ -1,0 +1,90 @@
+"""Drafts for speculative decoding: what the next tokens will be, if the file or the corpus repeats itself.
+
+    drafter = Drafter(Cursor(index, codec.special))
+    tokens = drafter.propose(ids, most=8)
+
+The engine checks all of them in one pass and keeps those that it would have written, so greedy output stays as it is
+(Leviathan et al. 2023). They are looked up rather than computed: in the file at hand (prompt look-up: Saxena 2023) and
+in the index (REST: He et al. 2024). The longer context is believed; places that disagree vote, token by token.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from repotune.infer.index.cursor import Cursor
+
+LEAST = 0.25
+"""A draft ends where it is less likely than this to be kept as a whole."""
+_PLACES = 32  # that vote
+_FARTHER = 3
+"""Tokens that a context in the index must be longer to be as good as one in the file at hand. With the demo's model, of
+first tokens that places agree on, those after contexts of 2, 4, 8 and 12 tokens in the file are kept in 57, 76, 88 and
+93 of 100 cases, those after 4, 6, 8 and 12 tokens in the index in 30, 51, 75 and 89."""
+
+
+class Drafter(Protocol):
+    """What proposes drafts."""
+
+    def propose(self, ids: Sequence[int], most: int) -> list[int]:
+        """Up to `most` tokens that may come after `ids`; none where nothing is known. Quickest where `ids` are those
+        of the last call and some more."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Tokens that may come next, and how likely they are to be kept, all up to each of them."""
+
+    tokens: tuple[int, ...]
+    confidence: tuple[float, ...]
+
+
+class IndexDrafter:
+    """A Drafter that looks where `cursor` stands: in the file at hand and, where it has one, in an index."""
+
+    def __init__(self, cursor: Cursor, least: float = LEAST) -> None:
+        """`least`: a draft ends where it is less likely than this to be kept so far."""
+        self.cursor = cursor
+        self._least = least
+
+    def propose(self, ids: Sequence[int], most: int) -> list[int]:
+        """See `Drafter.propose`."""
+        self.cursor.move_to(ids)
+        return list(self.draft(most).tokens)
+
+    def draft(self, most: int) -> Draft:
+        """Up to `most` tokens from where the cursor stands."""
+        length, rows = self._candidates(most)
+        tokens: list[int] = []
+        confidence: list[float] = []
+        likely = 1.0
+        while rows and len(tokens) < most:
+            place = len(tokens)
+            # Of equally many, the first: in the file at hand the latest place.
+            token, votes = Counter([row[place] for row in rows]).most_common(1)[0]
+            likely *= trust(length + place) * votes / len(rows)
+            if token < 0 or likely < self._least:
+                break
+            tokens.append(token)
+            confidence.append(likely)
+            rows = [row for row in rows if row[place] == token]
+        return Draft(tuple(tokens), tuple(confidence))
+
+    def _candidates(self, most: int) -> tuple[int, list[list[int]]]:
+        """What the longest context that occurs is worth, in tokens of the file at hand, and the `most` tokens behind
+        each place where it does, −1 beyond what is code."""
+        follows, shared = self.cursor.own_places()
+        near = int(shared.max(initial=0))
+        far, found = self.cursor.places(_PLACES)
+        if near and near >= far - _FARTHER:
+            places = follows[shared == near][: -_PLACES - 1 : -1]
+            return near, self.cursor.own_texts(places, most).tolist()
+        return far - _FARTHER, [row for segment, places in found for row in segment.texts(places, most).tolist()]
+
+
+def trust(length: int) -> float:
+    """How likely a token is kept that all places agree on after a context worth `length` tokens."""
+    return max(0, length) / (max(0, length) + 1.5)
