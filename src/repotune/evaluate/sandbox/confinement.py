@@ -34,9 +34,9 @@ class Level(IntEnum):
     """How well a program is held, each level with what is below it."""
 
     NONE = 0  # a process like any other
-    LIMITED = 1  # CPU time, memory, files, processes and output are bounded, and orphans swept
-    CONFINED = 2  # Landlock, seccomp, no new privileges, an unused uid where root runs it
-    FULL = 3  # namespaces: processes, network, IPC and a root file system of its own
+    LIMITED = 1  # CPU time, memory, the size of files and output are bounded, and orphans swept
+    CONFINED = 2  # Landlock, seccomp, no new privileges; where root runs it, an unused uid and a bounded number of processes
+    FULL = 3  # namespaces: processes (their number is bounded), network, IPC and a root file system of its own
 
 
 @dataclass(frozen=True, slots=True)
