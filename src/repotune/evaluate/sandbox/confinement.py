@@ -35,8 +35,8 @@ class Level(IntEnum):
 
     NONE = 0  # a process like any other
     LIMITED = 1  # CPU time, memory, the size of files and output are bounded, and orphans swept
-    CONFINED = 2  # Landlock, seccomp, no new privileges; where root runs it, an unused uid and a bounded number of processes
-    FULL = 3  # namespaces: processes (their number is bounded), network, IPC and a root file system of its own
+    CONFINED = 2  # Landlock, seccomp, no new privileges; where root runs it an unused uid, and processes are bounded
+    FULL = 3  # namespaces: processes (bounded for a user too), network, IPC and a root file system of its own
 
 
 @dataclass(frozen=True, slots=True)
