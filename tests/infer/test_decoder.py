@@ -168,6 +168,15 @@ def test_cancel_between_calls_ends_the_next_step_and_no_later_prompt(engine: Eng
     engine.step(4)
 
 
+def test_a_cancel_before_a_prompt_begins_is_not_lost_and_ends_with_the_sequence(engine: Engine) -> None:
+    engine.cancel()
+    with pytest.raises(Cancelled):
+        engine.prefill([1, 2, 3])
+    engine.cancel()
+    engine.end()
+    engine.prefill([1, 2, 3])
+
+
 def test_stats_count_what_was_done(engine: Engine) -> None:
     engine.prefill(tokens(10))
     engine.step(1)

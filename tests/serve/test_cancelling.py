@@ -1,4 +1,4 @@
-"""Requests in order, and none computed for a client that has left. The model here never stops by itself."""
+"""Requests side by side, and none computed for a client that has left. The model here never stops by itself."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 
 from repotune.core.config import ServeSettings
 from repotune.serve.run import BoundServer, open_server
-from repotune.serve.scheduler import QUEUE_LIMIT
+from repotune.serve.scheduler import QUEUE_LIMIT, STREAMS
 
 Serving = Callable[[BoundServer], AbstractContextManager[str]]
 ENDLESS = 199_000
 PATIENCE = 20  # seconds; so many tokens take minutes
+LONG = STREAMS - 1  # long texts computed at once
 
 
 @pytest.fixture
@@ -37,6 +38,10 @@ def endless_request(client: httpx.Client, path: str, **body: object) -> Iterator
     with socket.create_connection((client.base_url.host, client.base_url.port), timeout=PATIENCE) as connection:
         connection.sendall(head + content)
         yield connection
+
+
+def _long(client: httpx.Client, **more: object) -> AbstractContextManager[socket.socket]:
+    return endless_request(client, "/v1/completions", prompt="a", max_tokens=ENDLESS, **more)
 
 
 def gauge(client: httpx.Client, name: str) -> float:
@@ -81,21 +86,32 @@ def test_a_client_that_leaves_ends_its_completion(
 
 
 def test_a_client_that_leaves_the_queue_is_dropped_and_the_first_goes_on(client: httpx.Client) -> None:
-    with endless_request(client, "/v1/completions", prompt="a", max_tokens=ENDLESS, stream=True) as first:
-        wait_for(client, "num_requests_running", 1)
-        with endless_request(client, "/v1/completions", prompt="b", max_tokens=ENDLESS):
+    with ExitStack() as stack:
+        first, *_ = (stack.enter_context(_long(client, stream=True)) for _ in range(LONG))
+        wait_for(client, "num_requests_running", LONG)
+        with _long(client):
             wait_for(client, "num_requests_waiting", 1)
         wait_for(client, "num_requests_waiting", 0)
-        assert gauge(client, "num_requests_running") == 1
+        assert gauge(client, "num_requests_running") == LONG
         first.recv(1 << 16)
         assert first.recv(1 << 16)
     assert complete(client) == 3
 
 
+def test_who_waits_at_a_cursor_does_not_wait_for_long_texts(client: httpx.Client) -> None:
+    with ExitStack() as stack:
+        for _ in range(LONG + 2):
+            stack.enter_context(_long(client))
+        wait_for(client, "num_requests_waiting", 2)
+        body = {"prompt": "import os", "suffix": "", "max_tokens": 3}
+        assert client.post("/v1/completions", json=body).json()["usage"]["completion_tokens"] == 3
+        assert gauge(client, "num_requests_waiting") == 2
+
+
 def test_a_full_queue_asks_to_come_back(client: httpx.Client) -> None:
     with ExitStack() as stack:
-        for _ in range(QUEUE_LIMIT + 1):
-            stack.enter_context(endless_request(client, "/v1/completions", prompt="a", max_tokens=ENDLESS))
+        for _ in range(QUEUE_LIMIT + LONG):
+            stack.enter_context(_long(client))
         wait_for(client, "num_requests_waiting", QUEUE_LIMIT)
         response = client.post("/v1/completions", json={"prompt": "a"})
         assert response.status_code == 503

@@ -55,8 +55,8 @@ class Decoder:
         self._cancelled = threading.Event()
         self._stats = EngineStats()
 
-    def another(self, urgent: bool = True) -> Decoder:
-        """See `Engine.another`: with caches of its own. Engines take turns, and urgent ones get no other turn."""
+    def another(self) -> Decoder:
+        """See `Engine.another`: with caches of its own; the engines take turns."""
         other = copy.copy(self)
         other._begin()
         return other
@@ -65,7 +65,6 @@ class Decoder:
     def prefill(self, ids: Sequence[int]) -> Logits:
         """See `Engine.prefill`."""
         started = time.perf_counter()
-        self._cancelled.clear()
         check_ids(ids, self.vocabulary, room=self.context, context=self.context)
         cache, reused = choose_cache(self._caches, ids)
         del cache.tokens[reused:]
@@ -111,6 +110,7 @@ class Decoder:
 
     def end(self) -> None:
         """See `Engine.end`: the latest cache stays the first to be looked at."""
+        self._cancelled.clear()
 
     def cancel(self) -> None:
         """See `Engine.cancel`."""
@@ -131,6 +131,7 @@ class Decoder:
         x_TD = F.embedding(torch.tensor(ids, device=self._device), self._embedding_VD).float()
         for layer in self._layers:
             if self._cancelled.is_set():
+                self._cancelled.clear()
                 raise Cancelled
             x_TD = layer(x_TD, place, cache)
         cache.tokens.extend(ids)

@@ -70,17 +70,15 @@ class Engine(Protocol):
         """Takes the last `count` tokens back. Raises ValueError where not one would stay."""
 
     def end(self) -> None:
-        """Ends the sequence: what was computed of it may serve another engine's prompt. Without effect where none is
-        under way."""
+        """Ends the sequence, if there is one, and its cancelling: what was computed of it may serve another engine's
+        prompt."""
 
-    def another(self, urgent: bool = True) -> Engine:
-        """An engine over the same weights for another sequence, to be used at the same time from another thread. One
-        that is not `urgent` lets the prompts of the others go first."""
+    def another(self) -> Engine:
+        """An engine over the same weights for another sequence, to be used at the same time from another thread."""
 
     def cancel(self) -> None:
-        """Makes the call under way raise Cancelled at its next layer, or the next step where none is under way.
-
-        A prefill that begins afterwards is a new sequence and runs. What was whole in the cache stays of use.
+        """Makes the call under way raise Cancelled, at its next layer where it computes alone, or the next call where
+        none is under way; `end` takes that back. What was whole in the cache stays of use.
         """
 
     def stats(self) -> EngineStats: ...

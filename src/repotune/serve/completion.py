@@ -80,7 +80,7 @@ class Completer:
                     f"The prompt has {len(prompt)} tokens and max_tokens is {ask.max_tokens}; "
                     f"the model's context holds {self.context} together."
                 )
-            return Task(prompt, ask.max_tokens, ask.sampling, ask.stop)
+            return Task(prompt, ask.max_tokens, ask.sampling, ask.stop, urgent=False)
         # An editor sends whole files: what lies far from the gap is left out. At least half of the context is prompt.
         max_tokens = min(ask.max_tokens, self.context // 2)
         prompt = infilling_prompt(self.codec, ask.prefix, ask.suffix, ask.path, self.context - max_tokens)

@@ -1,7 +1,8 @@
-"""One engine, one thread, requests in order: the door between the event loop and the model.
+"""A few streams, a thread each, and a queue before them: the door between the event loop and the model.
 
-The event loop admits a task and reads its pieces; the thread computes them. A generation that nobody reads any more is
-cancelled at once: in the queue it is dropped, under way it ends at the engine's next layer, so the next one starts.
+The event loop admits a task and reads its pieces; the threads compute them, together where the engine can. A generation
+that nobody reads any more is cancelled at once: in the queue it is dropped, under way it ends at the engine's next
+layer or token. What somebody waits for at a cursor goes before longer texts, and has a stream that these never take.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from repotune.core.errors import RepotuneError
+from repotune.infer.cpu.pages import PagesFullError
 from repotune.infer.decoding import Piece, Sampling, generate
 from repotune.infer.engine import Cancelled, Engine
 from repotune.tokenizer.encoding import Codec
 
+STREAMS = 4  # together they cost a pass little more than one: its time is that of reading the weights
 QUEUE_LIMIT = 32  # a team's editors at one moment; beyond it an answer would come too late to be of use
 
 
@@ -26,12 +29,13 @@ class BusyError(RepotuneError):
 
 @dataclass(frozen=True)
 class Task:
-    """What the engine is asked: to continue `prompt` (token ids)."""
+    """What the engine is asked: to continue `prompt` (token ids). Somebody waits at a cursor for what is `urgent`."""
 
     prompt: list[int]
     max_tokens: int
     sampling: Sampling
     stop: tuple[str, ...] = ()
+    urgent: bool = True
 
 
 class Generation:
@@ -65,29 +69,35 @@ class Generation:
 
 
 class Scheduler:
-    """Runs generations one after the other on `engine`. `start` and `close` frame its use."""
+    """Runs generations on `streams` engines of the same weights. `start` and `close` frame its use."""
 
-    def __init__(self, engine: Engine, codec: Codec, queue_limit: int = QUEUE_LIMIT) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, codec: Codec, queue_limit: int = QUEUE_LIMIT, streams: int = STREAMS) -> None:
         self._codec = codec
         self._limit = queue_limit
         self._waiting: deque[Generation] = deque()
-        self._running: Generation | None = None
+        self._running: dict[Generation, Engine] = {}
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        engines = [engine, *(engine.another() for _ in range(1, streams))]
+        urgent_only = [streams > 1, *[False] * (streams - 1)]
+        self._threads = [
+            threading.Thread(target=self._work, args=arguments, name=f"stream-{number}", daemon=True)
+            for number, arguments in enumerate(zip(engines, urgent_only, strict=True))
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """Cancels everything and waits for the thread: at most one layer's time."""
+        """Cancels everything and waits for the threads: at most one layer's time, or one token's."""
         with self._changed:
             self._closed = True
-            for generation in [*self._waiting, *([self._running] if self._running else [])]:
+            for generation in [*self._waiting, *self._running]:
                 self._cancel(generation)
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     @property
     def waiting(self) -> int:
@@ -95,7 +105,7 @@ class Scheduler:
 
     @property
     def running(self) -> int:
-        return int(self._running is not None)
+        return len(self._running)
 
     @property
     def limit(self) -> int:
@@ -108,7 +118,7 @@ class Scheduler:
             if len(self._waiting) >= self._limit or self._closed:
                 raise BusyError(f"{len(self._waiting)} requests are waiting already")
             self._waiting.append(generation)
-            self._changed.notify()
+            self._changed.notify_all()  # not each stream takes each task
         return generation
 
     def cancel(self, generation: Generation) -> None:
@@ -117,41 +127,52 @@ class Scheduler:
 
     def _cancel(self, generation: Generation) -> None:
         """Under the lock, so that the engine's cancel never meets the generation after this one."""
-        if generation is self._running and not generation.cancelled.is_set():
-            self._engine.cancel()
+        if generation in self._running and not generation.cancelled.is_set():
+            self._running[generation].cancel()
         elif generation in self._waiting:
             self._waiting.remove(generation)
             generation.deliver(None)
         generation.cancelled.set()
 
-    def _next(self) -> Generation | None:
+    def _next(self, engine: Engine, urgent_only: bool) -> Generation | None:
+        """Waits for a generation to run on `engine`: the first that is urgent, else the first. None at the end."""
         with self._changed:
-            self._running = None
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            self._running = self._waiting.popleft() if self._waiting else None
-            return self._running
+            while not self._closed:
+                urgent = (generation for generation in self._waiting if generation.task.urgent)
+                found = next(urgent, None) or (None if urgent_only else next(iter(self._waiting), None))
+                if found is not None:
+                    self._waiting.remove(found)
+                    self._running[found] = engine
+                    return found
+                self._changed.wait()
+        return None
 
-    def _work(self) -> None:
-        while (generation := self._next()) is not None:
+    def _work(self, engine: Engine, urgent_only: bool) -> None:
+        while (generation := self._next(engine, urgent_only)) is not None:
             try:
-                self._generate(generation)
+                self._generate(generation, engine)
             except Cancelled:
                 pass
+            except PagesFullError as error:
+                generation.deliver(BusyError(str(error)))
             except Exception as error:  # the reader is told, the thread lives on for the next one
                 generation.deliver(error)
+            with self._changed:
+                del self._running[generation]
+                engine.end()  # a cancel that came too late is not for the next one
             generation.deliver(None)
 
-    def _generate(self, generation: Generation) -> None:
+    def _generate(self, generation: Generation, engine: Engine) -> None:
         if generation.cancelled.is_set():
             return
-        task, before = generation.task, self._engine.stats()
+        task, before = generation.task, engine.stats()
         first = True
         limits = task.sampling, task.max_tokens, task.stop
-        for piece in generate(self._engine, self._codec, task.prompt, *limits, heal=True):
+        for piece in generate(engine, self._codec, task.prompt, *limits, heal=True):
             if generation.cancelled.is_set():
                 return
             if first:
-                after, first = self._engine.stats(), False
+                after, first = engine.stats(), False
                 generation.cached_tokens = after.reused_tokens - before.reused_tokens
                 generation.prefill_seconds = after.prefill_seconds - before.prefill_seconds
             generation.deliver(piece)

@@ -23,8 +23,8 @@ _PROMPT_ROWS_BESIDE_STEPS = 64
 class Request:
     """Ids to append to a stream, and how many rows of logits are wanted from their end."""
 
-    def __init__(self, stream: Stream, ids: Sequence[int], wanted: int, urgent: bool) -> None:
-        self.stream, self.ids, self.wanted, self.urgent = stream, ids, wanted, urgent
+    def __init__(self, stream: Stream, ids: Sequence[int], wanted: int) -> None:
+        self.stream, self.ids, self.wanted = stream, ids, wanted
         self.taken = 0
         self.rows: list[Logits] = []
         self.error: Exception | None = None
@@ -96,13 +96,13 @@ class Batcher:
                 self._waiting[0].awake.set()
 
     def _choose(self) -> list[tuple[Request, int]]:
-        """Who computes how many rows in the next pass: single tokens first, then prompts, urgent ones before others."""
+        """Who computes how many rows in the next pass: single tokens first, then prompts in the order they came."""
         for request in self._waiting:
             if request.cancelled:
                 request.error = Cancelled("cancelled")
                 request.finished = True
         alive = [request for request in self._waiting if not request.finished]
-        alive.sort(key=lambda request: (len(request.ids) - request.taken > 1, not request.urgent))
+        alive.sort(key=lambda request: len(request.ids) - request.taken > 1)
         chosen: list[tuple[Request, int]] = []
         room = MOST_ROWS
         for request in alive:

@@ -7,15 +7,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import psutil
+
 from repotune.infer.cpu.batching import Batcher, Request
 from repotune.infer.cpu.packed import PackedModel
 from repotune.infer.cpu.pages import Stream
 from repotune.infer.cpu.passes import Passes
 from repotune.infer.cpu.shelf import Shelf
 from repotune.infer.engine import Cancelled, EngineStats, Logits, check_ids
+from repotune.model.configuration import ModelConfig
 
-# Whole contexts that have room at once: those under way and those kept for the next keystroke.
-CONTEXTS = 8
+# Whole contexts that have room at once, those under way and those kept for the next keystroke, in a share of memory.
+_CONTEXTS = 8
+_SHARE = 0.25
 
 
 class _Shared:
@@ -31,28 +35,26 @@ class CpuEngine:
     """An Engine (`repotune.infer.engine`) over one stream. Results are the same bits whoever else computes, whatever
     was held before and with any number of threads."""
 
-    def __init__(self, model: PackedModel, threads: int, urgent: bool = True, shared: _Shared | None = None) -> None:
+    def __init__(self, model: PackedModel, threads: int, shared: _Shared | None = None) -> None:
         self.context, self.vocabulary = model.config.context, model.config.vocabulary
         self.precision = f"int{model.bits}"
-        self._model, self._threads, self._urgent = model, threads, urgent
-        self._shared = shared or _Shared(model, threads, CONTEXTS * model.config.context)
+        self._model, self._threads = model, threads
+        self._shared = shared or _Shared(model, threads, _tokens(model.config))
         self._stream: Stream | None = None
         self._request: Request | None = None
         self._lock = threading.Lock()
         self._cancelled = False
         self._stats = EngineStats()
 
-    def another(self, urgent: bool = True) -> CpuEngine:
+    def another(self) -> CpuEngine:
         """See `Engine.another`."""
-        return CpuEngine(self._model, self._threads, urgent, self._shared)
+        return CpuEngine(self._model, self._threads, self._shared)
 
     def prefill(self, ids: Sequence[int]) -> Logits:
         """See `Engine.prefill`."""
         started = time.perf_counter()
-        with self._lock:
-            self._cancelled = False
         check_ids(ids, self.vocabulary, room=self.context, context=self.context)
-        self.end()
+        self._put_back()
         self._stream = self._shared.shelf.take(ids)
         reused = len(self._stream.tokens)
         logits_V: Logits = self._compute(self._stream, ids[reused:], 1)[0]
@@ -92,6 +94,11 @@ class CpuEngine:
 
     def end(self) -> None:
         """See `Engine.end`."""
+        self._put_back()
+        with self._lock:
+            self._cancelled = False
+
+    def _put_back(self) -> None:
         if self._stream is not None:
             self._shared.shelf.put(self._stream)
         self._stream = None
@@ -111,10 +118,21 @@ class CpuEngine:
         self._shared.shelf.reserve(stream, len(ids))
         with self._lock:
             if self._cancelled:
+                self._cancelled = False
                 raise Cancelled("cancelled")
-            self._request = Request(stream, ids, wanted, self._urgent)
+            self._request = Request(stream, ids, wanted)
         try:
             return self._shared.batcher.compute(self._request)
+        except Cancelled:
+            self._cancelled = False
+            raise
         finally:
             with self._lock:
                 self._request = None
+
+
+def _tokens(config: ModelConfig) -> int:
+    """How many tokens' keys and values there is room for: one context in any case."""
+    bytes_a_token = 2 * 2 * config.layers * config.kv_heads * config.head_width
+    room = int(_SHARE * psutil.virtual_memory().total) // bytes_a_token
+    return max(config.context, min(_CONTEXTS * config.context, room))
