@@ -26,12 +26,9 @@ from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import locked
 from repotune.infer.index.folder import SEGMENTS, Head, read_head, write_head
-from repotune.infer.index.segment import Document, Entry, Segment, Source, write_following, write_segment
+from repotune.infer.index.segment import Document, Entry, Name, Segment, Source, write_following, write_segment
 from repotune.tokenizer.documents import read_columns
 from repotune.tokenizer.packing import TokenStore, read_index
-
-Name = tuple[str, str]
-"""A file's repository and path."""
 
 MERGE_SHARE = 8
 _THREADS = 4  # each sorts some 60 MB

@@ -1,7 +1,7 @@
 """Where a sequence stands in the index, and in the file at hand: what followed elsewhere after the same tokens.
 
     cursor = Cursor(index, codec.special)
-    cursor.open_file([ids of what stands before, ids of what stands behind])
+    cursor.open_file(ids of what stands before, ids of what stands behind)
     cursor.move_to(prompt)
     cursor.indexed().ids, .shares          what follows the longest context that occurs
     cursor.own().ids, .shares              what followed like contexts in the file
@@ -13,7 +13,7 @@ sorted list, whatever the index's size.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +59,14 @@ class Cursor:
         self.ids: list[int] = []
         self._own: Ids = np.empty(0, np.int64)
         self._history: list[list[Rows]] = []
-        self._file: list[int] = []  # texts beside the sequence, each with _NOTHING before it
+        self._before: list[int] = []
+        self._behind: list[int] = []
         self._restart([])
 
-    def open_file(self, texts: Iterable[Sequence[int]]) -> None:
-        """Sets what is looked at beside the sequence itself, least important first: what stands before and behind the
-        cursor in the file, whatever of it the prompt has room for, or files open beside it."""
-        self._file = [token for ids in texts for token in (_NOTHING, *ids)]
+    def open_file(self, before: Sequence[int], behind: Sequence[int] = ()) -> None:
+        """Sets what is looked at beside the sequence itself: what stands before and behind the cursor in the file,
+        whatever of it the prompt has room for. What the next sequence begins with is not looked at twice."""
+        self._before, self._behind = list(before), list(behind)
         self._restart(self.ids)
 
     def another(self) -> Cursor:
@@ -160,7 +161,8 @@ class Cursor:
 
     def _restart(self, ids: Sequence[int]) -> None:
         self.ids = list(ids)
-        everything = [*self._file, _NOTHING, *ids]
+        before = self._before[: len(self._before) - _shared_end(self._before, self.ids)]
+        everything = [_NOTHING, *self._behind, _NOTHING, *before, _NOTHING, *ids]
         self._end = len(everything)
         self._own = np.empty(max(1024, 2 * self._end), np.int64)
         self._own[: self._end] = everything
@@ -202,6 +204,19 @@ class Cursor:
     def _is_code(self, ids: Ids) -> NDArray[np.bool_]:
         """Which ids are of a text: neither special ones nor boundaries."""
         return self._plain[np.minimum(ids + 1, len(self._plain) - 1)]
+
+
+def _shared_end(before: list[int], ids: list[int]) -> int:
+    """How much of the end of `before` is the end of `ids`. The last token before the cursor may be missing there: it is
+    taken back to be healed (`infer/healing.py`), and must not be what is expected next."""
+    shared = []
+    for taken in (0, 1):
+        pairs = zip(reversed(before[: len(before) - taken]), reversed(ids), strict=False)
+        same = next(
+            (count for count, (one, other) in enumerate(pairs) if one != other), min(len(before) - taken, len(ids))
+        )
+        shared.append(taken + same if same > 0 else 0)
+    return max(shared, default=0)
 
 
 def _sampled(spans: Rows, length: int, most: int) -> slice:

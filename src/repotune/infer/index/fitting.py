@@ -40,7 +40,8 @@ class Window:
     document: int
     ids: list[int]
     first: int
-    beside: list[list[int]]
+    before: list[int]
+    behind: list[int]
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def gather(windows: Sequence[Window], network: Network, cursor: Cursor, codec: C
     special = sorted(codec.special)
     with console.progress("what the model and the index say", total, "tokens") as progress:
         for window in windows:
-            cursor.open_file(window.beside)
+            cursor.open_file(window.before, window.behind)
             cursor.move_to(window.ids[: window.first])
             for token, p_V in zip(window.ids[window.first :], _read(network, window), strict=True):
                 answers = ask(cursor)
@@ -127,11 +128,11 @@ def _cut(number: int, body: list[int], start: int, header: list[int], context: i
     room = context - len(header)
     if turn % 2 == 0 or len(body) - start < 4 * _LEAST_WINDOW:
         ids = header + body[start : start + room]
-        return Window(number, ids, len(header), [body[:start]])
+        return Window(number, ids, len(header), body[:start], [])
     whole = body[start : start + room - 3]
     hole = 3 * len(whole) // 4
     ids = [*header, codec.fim_prefix, codec.fim_suffix, *whole[hole:], codec.fim_middle, *whole[:hole]]
-    return Window(number, ids, len(ids) - hole, [body[:start], body[start + hole :]])
+    return Window(number, ids, len(ids) - hole, body[:start], body[start + hole :])
 
 
 @torch.inference_mode()

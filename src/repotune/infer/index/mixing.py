@@ -1,7 +1,7 @@
 """A model's next-token probabilities mixed with those of the index and of the open file.
 
     engine = MixedEngine(open_engine(release), Mixer(Cursor(index, codec.special), gate, codec.special))
-    engine.open_file([ids before the cursor, ids behind it])
+    engine.open_file(ids before the cursor, ids behind it)
     generate(engine, codec, prompt, …)      unchanged: what it gets for logits are log-probabilities
 
 Special tokens keep the probability that the model gives them: where a hole ends, and a document, the index cannot know.
@@ -9,7 +9,7 @@ Special tokens keep the probability that the model gives them: where a hole ends
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -54,9 +54,9 @@ class MixedEngine:
         self._engine, self._mixer = engine, mixer
         self.context, self.vocabulary, self.precision = engine.context, engine.vocabulary, engine.precision
 
-    def open_file(self, texts: Iterable[Sequence[int]]) -> None:
+    def open_file(self, before: Sequence[int], behind: Sequence[int] = ()) -> None:
         """See `Cursor.open_file`; holds until it is called again."""
-        self._mixer.cursor.open_file(texts)
+        self._mixer.cursor.open_file(before, behind)
 
     def prefill(self, ids: Sequence[int]) -> Logits:
         """See `Engine.prefill`."""
@@ -88,9 +88,9 @@ class MixedEngine:
         """See `Engine.end`."""
         self._engine.end()
 
-    def another(self, urgent: bool = True) -> MixedEngine:
+    def another(self) -> MixedEngine:
         """See `Engine.another`. It has no file open."""
-        return MixedEngine(self._engine.another(urgent), self._mixer.another())
+        return MixedEngine(self._engine.another(), self._mixer.another())
 
     def cancel(self) -> None:
         """See `Engine.cancel`."""

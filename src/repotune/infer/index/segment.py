@@ -28,6 +28,8 @@ from repotune.tokenizer.packing import Tokens
 
 TEXT, STARTS, LISTS, PSI, DOCUMENTS = "text.bin", "starts.bin", "lists.bin", "psi.bin", "documents.arrow"
 MOST_TOKENS = 2**32 - 1
+Name = tuple[str, str]
+"""A file's repository and path."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Source:
     licence: str
 
     @property
-    def name(self) -> tuple[str, str]:
+    def name(self) -> Name:
         """What tells the file from all others."""
         return self.repository, self.path
 
