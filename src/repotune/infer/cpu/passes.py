@@ -100,9 +100,9 @@ class Passes:
         self.config = config
         self.pages = Pages(config, -(-tokens // PAGE))
         self._model = _ModelTable(model, self.pages.count)
-        self._team = Team(threads)
         self._cancelled = np.zeros(1, np.int64)
         self._room = _Room(model, threads)
+        self._team = Team(threads, self._model.longs, self._room.job)
 
     def compute(self, parts: Sequence[tuple[Stream, Sequence[int], int]]) -> list[Logits]:
         """Appends each part's ids to its stream and returns the logits after the last of them, as many rows as the
@@ -113,8 +113,8 @@ class Passes:
         """
         for stream, ids, _ in parts:
             self.pages.reserve(stream, len(ids))
-        job, out = self._room.job(parts, self.pages, address_of(self._cancelled))
-        if not self._team.run(address_of(self._model.longs), job):
+        out = self._room.fill(parts, self.pages, address_of(self._cancelled))
+        if not self._team.run():
             raise Cancelled
         for stream, ids, _ in parts:
             stream.tokens.extend(ids)
@@ -157,15 +157,15 @@ class _Room:
         self._arrays: dict[int, Array] = {place: np.zeros(shape, np.float32) for place, shape in floats.items()}
         self._arrays[forward.QUANTISED] = np.zeros((rows, inputs), np.int8)
         self._arrays[forward.SCRATCH] = np.zeros(threads * SCRATCH_QUERIES * 5, np.int64)
-        self._job = np.zeros(JOB_LONGS, np.int64)
+        self.job: Longs = np.zeros(JOB_LONGS, np.int64)
         self._fixed = {place: address_of(array) for place, array in self._arrays.items()}
         self._fixed[forward.SCORES_ROW] = scores_row * 4
         self._block = max(1, min(4, SCRATCH_QUERIES * config.kv_heads // config.heads))
 
-    def job(
+    def fill(
         self, parts: Sequence[tuple[Stream, Sequence[int], int]], pages: Pages, cancel: int
-    ) -> tuple[int, NDArray[np.float32]]:
-        """The address of the job, and the rows of logits that it will fill."""
+    ) -> NDArray[np.float32]:
+        """Writes the job of `parts`. Returns the rows of logits that it will compute."""
         counts = [len(ids) for _, ids, _ in parts]
         starts = np.cumsum([0, *counts])
         arrays: dict[int, Array] = {
@@ -199,6 +199,6 @@ class _Room:
             forward.CANCEL: cancel,
         }
         for place, number in numbers.items():
-            self._job[place] = number
+            self.job[place] = number
         self._arrays |= arrays
-        return address_of(self._job), out
+        return out

@@ -1,11 +1,10 @@
-"""Products of quantised rows with a packed matrix, shared out among the threads by 64 outputs."""
+"""Products of quantised rows with a packed matrix, 64 outputs at a time: what threads share out."""
 
 from __future__ import annotations
 
 from repotune.infer.cpu.kernels import tiles
 from repotune.infer.cpu.kernels.compiling import compiled
 from repotune.infer.cpu.kernels.simd import add, fill, load, load_long, store
-from repotune.infer.cpu.kernels.team import take
 
 # A matrix as the kernels see it: eight longs. Addresses are 0 where there is nothing.
 WEIGHTS, SCALES, BIAS, INPUTS, OUTPUTS, GROUP, BITS = 0, 8, 16, 24, 32, 40, 48
@@ -17,19 +16,22 @@ _PANELS = tiles.PANELS
 
 
 @compiled
+def pieces_of(matrix: int) -> int:
+    """How many pieces of 64 outputs a product with `matrix` has."""
+    return int(load_long(matrix + OUTPUTS) // _OUTPUTS)
+
+
+@compiled
 def product(
-    team: int, matrix: int, rows: int, quantised: int, scales: int, zeros: int, out: int, out_row: int, adds: bool
+    piece: int, matrix: int, rows: int, quantised: int, scales: int, zeros: int, out: int, out_row: int, adds: bool
 ) -> None:
-    """out[r] (= or, where `adds`, +=) W·x[r] + b for all `rows`, rows of `out` lying `out_row` bytes apart.
+    """out[r] (= or, where `adds`, +=) W·x[r] + b for all `rows`, rows of `out` lying `out_row` bytes apart: the 64
+    outputs of `piece`.
 
     `quantised`, `scales` and `zeros` are what `rows.quantise` wrote for this matrix's inputs and group.
     """
-    pieces = load_long(matrix + OUTPUTS) // _OUTPUTS
-    piece = take(team)
-    while piece < pieces:
-        _begin(matrix, piece, rows, out + piece * _OUTPUTS * 4, out_row, adds)
-        _piece(matrix, piece, rows, quantised, scales, zeros, out + piece * _OUTPUTS * 4, out_row)
-        piece = take(team)
+    _begin(matrix, piece, rows, out + piece * _OUTPUTS * 4, out_row, adds)
+    _multiply(matrix, piece, rows, quantised, scales, zeros, out + piece * _OUTPUTS * 4, out_row)
 
 
 @compiled
@@ -46,7 +48,9 @@ def _begin(matrix: int, piece: int, rows: int, out: int, out_row: int, adds: boo
 
 
 @compiled
-def _piece(matrix: int, piece: int, rows: int, quantised: int, scales: int, zeros: int, out: int, out_row: int) -> None:
+def _multiply(
+    matrix: int, piece: int, rows: int, quantised: int, scales: int, zeros: int, out: int, out_row: int
+) -> None:
     inputs, group = load_long(matrix + INPUTS), load_long(matrix + GROUP)
     four_bit = load_long(matrix + BITS) == 4
     panel = inputs * 8 if four_bit else inputs * 16

@@ -1,7 +1,9 @@
-"""The threads that compute together: how they wait for each other and share out work, without the system's help.
+"""How threads share a pass: one leads, others help where they can, nobody waits for a thread that holds no work.
 
-A token of a small model takes a few milliseconds and some hundred meetings of all threads; waking a thread by the
-system takes 50 µs each, spinning a tenth of one. A thread that finds nothing to do for a while goes to sleep.
+A token of a small model takes a few milliseconds and some sixty parts, each of which needs the one before. Waking a
+thread by the system takes 50 µs, so helpers spin between parts; and on a busy machine the system takes a helper off its
+core for milliseconds, so the leader waits for pieces that a helper took, never for the helper itself. (With a barrier
+of all threads after each part, a token took twice as long on two threads as on one beside other work.)
 """
 
 from __future__ import annotations
@@ -17,11 +19,15 @@ from numpy.typing import NDArray
 from repotune.infer.cpu.kernels.compiling import compiled
 from repotune.infer.cpu.kernels.simd import call, operation
 
-# Where each number of the shared state lies, in bytes. Each has a cache line of its own.
-ARRIVED, TURN, NEXT, JOB, HALT, STOPPED = 0, 128, 256, 384, 512, 640
-STATE_BYTES = 768
+# Where each number of the shared state lies, in bytes; each has a cache line of its own. WORK says everything of the
+# part under way in one number, so that a piece is taken whole or not at all: layer, part, how many pieces it has, and
+# how many of them are taken.
+WORK, DONE, HALT = 0, 128, 256
+STATE_BYTES = 384
+_COUNT_BITS, _PART_BITS = 20, 4
+_MASK = (1 << _COUNT_BITS) - 1
 
-_SPINS_BEFORE_YIELD = 2_000  # some 30 µs: longer than any thread lags behind unless the system took it off its core
+_SPINS_BEFORE_YIELD = 2_000  # some 30 µs: a piece takes less, unless its thread was taken off its core
 _SPINS_BEFORE_SLEEP = 20_000  # some 300 µs: longer than Python takes from one token to the next
 
 Longs = NDArray[np.int64]
@@ -61,16 +67,48 @@ give_way: Any = types.ExternalFunction("sched_yield", types.int32())
 
 
 @compiled
-def meet(team: int, threads: int) -> None:
-    """Waits until all threads are here; what each wrote before is seen by all. Work is shared out from 0 again."""
-    turn = read(team + TURN)
-    if fetch_add(team + ARRIVED, 1) == threads - 1:
-        write(team + ARRIVED, 0)
-        write(team + NEXT, 0)
-        write(team + TURN, turn + 1)
-        return
+def share(team: int, layer: int, part: int, pieces: int) -> None:
+    """The leader begins a part: from now on its pieces can be taken."""
+    write(team + DONE, 0)
+    write(team + WORK, ((layer << _PART_BITS | part) << _COUNT_BITS | pieces) << _COUNT_BITS)
+
+
+@compiled
+def take(team: int) -> int:
+    """A piece of the part under way, as `piece_of`, `part_of` and `layer_of` read it; -1 where none is left."""
+    work = read(team + WORK)
+    if work & _MASK >= work >> _COUNT_BITS & _MASK:
+        return -1
+    work = fetch_add(team + WORK, 1)
+    return work if work & _MASK < work >> _COUNT_BITS & _MASK else -1
+
+
+@compiled
+def piece_of(work: int) -> int:
+    return work & _MASK
+
+
+@compiled
+def part_of(work: int) -> int:
+    return work >> 2 * _COUNT_BITS & (1 << _PART_BITS) - 1
+
+
+@compiled
+def layer_of(work: int) -> int:
+    return work >> 2 * _COUNT_BITS + _PART_BITS
+
+
+@compiled
+def finish(team: int) -> None:
+    """A piece that was taken is done, and what it wrote can be seen."""
+    fetch_add(team + DONE, 1)
+
+
+@compiled
+def await_pieces(team: int, pieces: int) -> None:
+    """The leader waits for pieces that helpers took."""
     spins = 0
-    while read(team + TURN) == turn:
+    while read(team + DONE) < pieces:
         pause()
         spins += 1
         if spins > _SPINS_BEFORE_YIELD:
@@ -78,22 +116,16 @@ def meet(team: int, threads: int) -> None:
 
 
 @compiled
-def take(team: int) -> int:
-    """The next piece of work since the last meeting: 0, 1, 2 … to whoever asks first."""
-    return int(fetch_add(team + NEXT, 1))
-
-
-@compiled
-def await_job(team: int, done: int) -> int:
-    """The number of the job after `done`; `done` itself when none came for a while, -1 when there will be none."""
+def await_work(team: int) -> int:
+    """A piece as soon as there is one; -1 when there was none for a while, -2 when there will be none."""
     for _ in range(_SPINS_BEFORE_SLEEP):
         if read(team + HALT):
-            return -1
-        job = read(team + JOB)
-        if job != done:
-            return int(job)
+            return -2
+        work = take(team)
+        if work >= 0:
+            return work
         pause()
-    return done
+    return -1
 
 
 def new_state() -> Longs:
