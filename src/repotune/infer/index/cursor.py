@@ -65,9 +65,10 @@ class Cursor:
 
     def open_file(self, before: Sequence[int], behind: Sequence[int] = ()) -> None:
         """Sets what is looked at beside the sequence itself: what stands before and behind the cursor in the file,
-        whatever of it the prompt has room for. What the next sequence begins with is not looked at twice."""
+        whatever of it the prompt has room for. Holds for the sequences that are moved to from then on; what one ends
+        in, as a prompt does in what is before, is not looked at twice."""
         self._before, self._behind = list(before), list(behind)
-        self._restart(self.ids)
+        self._restart([])
 
     def another(self) -> Cursor:
         """One for another sequence in the same index."""
@@ -76,7 +77,7 @@ class Cursor:
     def move_to(self, ids: Sequence[int]) -> None:
         """Makes `ids` the sequence. Costs what it has more than before, or DEPTH tokens where it is another one."""
         held = len(self.ids)
-        if len(ids) >= held and list(ids[:held]) == self.ids:
+        if 0 < held <= len(ids) and list(ids[:held]) == self.ids:
             for token in ids[held:]:
                 self.push(token)
         else:

@@ -33,6 +33,9 @@ class Drafter(Protocol):
         """Up to `most` tokens that may come after `ids`; none where nothing is known. Quickest where `ids` are those
         of the last call and some more."""
 
+    def another(self) -> Drafter:
+        """One for another sequence."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -54,6 +57,10 @@ class IndexDrafter:
         """See `Drafter.propose`."""
         self.cursor.move_to(ids)
         return list(self.draft(most).tokens)
+
+    def another(self) -> IndexDrafter:
+        """See `Drafter.another`. It has no file open."""
+        return IndexDrafter(self.cursor.another(), self._least)
 
     def draft(self, most: int) -> Draft:
         """Up to `most` tokens from where the cursor stands."""
