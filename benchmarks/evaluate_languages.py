@@ -7,7 +7,8 @@ the sandbox at the highest level that the machine reaches, and has the tests pro
 is that of MultiPL-E's evaluators (eval_cpp.py, eval_java.py, eval_ts.py, eval_go.py), which hold a program by a timeout
 only: `g++ -std=c++17` and the program; `javac` and `java -ea`; `tsc` and `node`; `go test` with an empty build cache,
 as a fresh container has it, and, told apart on stderr, with a cache that earlier programs have filled. One program at
-a time, the two in turn, wall seconds, medians. The first program of each language is not counted in either.
+a time, the two in turn, wall seconds, medians. The first program of each language is not counted in either; Java's
+compiler is warm after some twenty, so that --quick shows less than there is.
 
 The line on stdout is of the language that is nearest to its bar, or farthest below it; `met` is for all of them.
 """

@@ -17,7 +17,7 @@ from repotune.evaluate.languages.language import load_languages
 from repotune.evaluate.languages.running import LanguageSandbox
 from repotune.evaluate.languages.server import Answer, CompileServer
 from repotune.evaluate.sandbox.confinement import Level
-from repotune.evaluate.sandbox.execution import Limits, Verdict
+from repotune.evaluate.sandbox.execution import MIB, Limits, Verdict
 from repotune.evaluate.sandbox.probe import probe
 
 LEVEL = probe().level
@@ -95,6 +95,16 @@ def test_a_compiler_lives_through_runs_and_ends_with_its_sandbox() -> None:
             processes.append(process)
     assert processes[0] is processes[1]
     assert processes[0].poll() is not None
+
+
+@needs_java
+def test_java_programs_have_half_of_the_memory_for_objects_however_large_each_is() -> None:
+    program = "class Problem { public static void main(String[] a) { long[][] all = new long[COUNT][1 << 17]; } }"
+    with LanguageSandbox(load_languages()["java"], LEVEL, Limits(memory=1024 * MIB), workers=1) as sandbox:
+        verdicts = [
+            outcome.verdict for outcome in sandbox.run(program.replace("COUNT", each) for each in ("300", "600"))
+        ]
+    assert verdicts == [Verdict.PASSED, Verdict.MEMORY]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="this machine has no g++")

@@ -1,7 +1,7 @@
 """From a program's text to what runs: by the language's own command, and by what keeps a compiler ready.
 
     gcc         the standard library's header, compiled once (1.36 s of CPU time a program, then 0.31)
-    go          the compiler and the linker without the `go` command and its caches (1.7 s, 0.11)
+    go          the compiler and the linker without the `go` command and its caches (1.7 s, 0.07)
     java        one process that compiles in memory (1.2 s, 0.08)
     typescript  one process that keeps the library's declarations parsed (2.5 s, 0.1)
 
