@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import sysconfig
 from pathlib import Path
+from typing import get_args
 
 import torch
 
+from repotune.infer.cpu.packed import Bits, packed_name, write_packed
+from repotune.infer.cpu.packing import pack_network
 from repotune.model.configuration import ModelConfig, ladder
 from repotune.model.network import Network
 from repotune.model.weights import save_model
@@ -26,7 +29,7 @@ VOCABULARY = 32_768
 
 
 def make_model(folder: Path, ggufs: tuple[GgufType, ...] = ("q8_0", "q4_0")) -> Codec:
-    """Writes a release's folder with the GGUF files `ggufs`, 125M parameters, a context of 2048."""
+    """Writes a release's folder, 125M parameters at a context of 2048: packed weights and the GGUF files `ggufs`."""
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir()
     texts = (path.read_text(encoding="utf-8") for path in library_files()[:400])
@@ -36,6 +39,8 @@ def make_model(folder: Path, ggufs: tuple[GgufType, ...] = ("q8_0", "q4_0")) -> 
     with torch.no_grad():
         network.embedding.weight[[token for token in range(codec.size) if _ends_a_line(codec, token)]] = 0
     save_model(folder, network, tokenizer)
+    for bits in get_args(Bits):
+        write_packed(pack_network(network, bits), folder / packed_name(bits))
     for kind in ggufs:
         write_gguf(folder, gguf_path(folder, kind), kind, "benchmark")
     facts = {"name": "benchmark", "parameters": 0, "context": 2048, "licences": {}, "languages": {}, "verdict": ""}

@@ -6,6 +6,7 @@ It says {"url": …} when it listens. All three take llama.cpp's /infill.
 from __future__ import annotations
 
 import json
+import os
 import select
 import sys
 import threading
@@ -20,12 +21,11 @@ PROMPT_ROOM = 2032
 
 def serve_ours(model: str, threads: int) -> None:
     """The real server, as `repotune serve` opens it."""
-    import torch
-
     from repotune.core.config import ServeSettings
     from repotune.serve.run import open_server
 
-    torch.set_num_threads(threads)
+    # It takes as many threads as it may run on.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     bound = open_server(Path(model), ServeSettings(port=0))
     say_ready({"url": bound.url})
     bound.run()
