@@ -124,6 +124,17 @@ def test_verdicts_say_what_happened(sandbox: PythonSandbox) -> None:
     assert [outcome.verdict for outcome in outcomes] == list(expected.values())
 
 
+def test_a_closed_link_has_one_verdict_however_soon_the_program_ends_after_it(sandbox: PythonSandbox) -> None:
+    """Killed by the sandbox or ended by itself: which of the two comes first is chance."""
+    names = ["close every descriptor", "kill itself"]
+    ends = [PythonProgram(FORGING[name], "assert answer() == 42") for name in names]
+    stays = PythonProgram(
+        "import os, time\ndef answer():\n    os.closerange(0, 256)\n    time.sleep(60)", "assert answer() == 42"
+    )
+    outcomes = judge(sandbox, *([*ends, stays] * 20))
+    assert {outcome.verdict for outcome in outcomes} == {Verdict.EARLY_EXIT}
+
+
 def test_memory_is_told_from_failure(sandbox: PythonSandbox, surroundings: Surroundings) -> None:
     (outcome,) = judge(sandbox, surroundings.program(DANGEROUS["memory bomb"]))
     assert outcome.verdict == Verdict.MEMORY

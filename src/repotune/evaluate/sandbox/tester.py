@@ -118,6 +118,10 @@ class Tester:
             return Verdict.TIMEOUT, f"{seconds:.1f} s of CPU time"
         if code == OUT_OF_MEMORY:
             return Verdict.MEMORY, "MemoryError"
+        if code == -signal.SIGKILL:
+            # By its own hand, or by the zygote's after it has closed its end of the link, when it may also just have
+            # had the time to end: chance is not to make two verdicts of that.
+            return Verdict.EARLY_EXIT, "gone before the last test"
         if code < 0:
             return Verdict.FAILED, f"ended by {signal.Signals(-code).name}"
         return Verdict.EARLY_EXIT, f"exit status {code} before the last test"
