@@ -111,6 +111,11 @@ class Cursor:
                 return Continuations(ids, counts / following.size, length, self._count(length))
         return NONE
 
+    @property
+    def reach(self) -> int:
+        """The length of the longest context that occurs in the index, whether something follows there or not."""
+        return self._longest(1)
+
     def own(self) -> Continuations:
         """What follows earlier in the sequence and in the file at hand, after contexts that end like the sequence:
         places count for more the more tokens they share (Hellendoorn and Devanbu 2017's cache, with a kernel)."""

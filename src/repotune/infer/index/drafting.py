@@ -70,14 +70,14 @@ class IndexDrafter:
         likely = 1.0
         while rows and len(tokens) < most:
             place = len(tokens)
-            # Of equally many, the first: in the file at hand the latest place.
-            token, votes = Counter([row[place] for row in rows]).most_common(1)[0]
+            token, votes = _most_common([row[place] for row in rows])
             likely *= trust(length + place) * votes / len(rows)
             if token < 0 or likely < self._least:
                 break
             tokens.append(token)
             confidence.append(likely)
-            rows = [row for row in rows if row[place] == token]
+            if votes < len(rows):
+                rows = [row for row in rows if row[place] == token]
         return Draft(tuple(tokens), tuple(confidence))
 
     def _candidates(self, most: int) -> tuple[int, list[list[int]]]:
@@ -85,13 +85,21 @@ class IndexDrafter:
         each place where it does, −1 beyond what is code."""
         follows, shared = self.cursor.own_places()
         near = int(shared.max(initial=0))
-        far, found = self.cursor.places(_PLACES)
-        if near and near >= far - _FARTHER:
+        if near and near >= self.cursor.reach - _FARTHER:
             places = follows[shared == near][: -_PLACES - 1 : -1]
             return near, self.cursor.own_texts(places, most).tolist()
+        far, found = self.cursor.places(_PLACES)
         return far - _FARTHER, [row for segment, places in found for row in segment.texts(places, most).tolist()]
 
 
 def trust(length: int) -> float:
     """How likely a token is kept that all places agree on after a context worth `length` tokens."""
     return max(0, length) / (max(0, length) + 1.5)
+
+
+def _most_common(tokens: list[int]) -> tuple[int, int]:
+    """The token that is there most often, of several the first, and how often: in the file at hand the first is the
+    latest place's."""
+    if tokens.count(tokens[0]) == len(tokens):
+        return tokens[0], len(tokens)
+    return Counter(tokens).most_common(1)[0]
