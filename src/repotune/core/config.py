@@ -213,10 +213,12 @@ class ReleaseSettings(Section):
 
 
 class ServeSettings(Section):
-    """Where the server listens. Loopback until told otherwise."""
+    """Where the server listens, on loopback until told otherwise, and the weights that it reads. "auto" is bf16 on a
+    GPU and int8 on a CPU."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8750, ge=0, le=65535)
+    weights: Literal["auto", "f32", "bf16", "int8", "int4"] = "auto"
 
 
 class Config(Section):

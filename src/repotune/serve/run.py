@@ -13,7 +13,10 @@ import uvicorn
 from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
+from repotune.infer.index.cursor import Cursor
+from repotune.infer.index.drafting import IndexDrafter
 from repotune.infer.opening import open_engine
+from repotune.infer.speculation import DraftedEngine
 from repotune.serve.app import create_app
 from repotune.serve.facts import read_facts
 from repotune.tokenizer.encoding import load_codec
@@ -53,7 +56,11 @@ def open_server(release_folder: Path, settings: ServeSettings, report: Path | No
     facts = read_facts(release_folder)
     listener = _listen(settings)
     try:
-        app = create_app(open_engine(release_folder), load_codec(release_folder), facts, settings.host, report)
+        codec = load_codec(release_folder)
+        engine = open_engine(release_folder, settings.weights)
+        # What is typed repeats what stands in the file: guesses from there cost no model and change no answer.
+        drafted = DraftedEngine(engine, IndexDrafter(Cursor(None, codec.special)))
+        app = create_app(drafted, codec, facts, settings.host, report)
     except BaseException:
         listener.close()
         raise

@@ -6,7 +6,7 @@ import threading
 import weakref
 
 from repotune.infer.cpu.kernels.forward import help_out, lead
-from repotune.infer.cpu.kernels.team import HALT, Longs, address_of, new_state
+from repotune.infer.cpu.kernels.team import BUSY, HALT, Longs, address_of, new_state
 
 
 class Team:
@@ -23,9 +23,13 @@ class Team:
 
     def run(self) -> bool:
         """Computes the job. False where it was cancelled."""
+        self._state[BUSY // 8] = 1  # from here on nobody goes to sleep
         for awake in self._awake:
             awake.set()
-        return lead(address_of(self._state), address_of(self._model), address_of(self._job))
+        try:
+            return lead(address_of(self._state), address_of(self._model), address_of(self._job))
+        finally:
+            self._state[BUSY // 8] = 0
 
 
 def _help(me: int, state: Longs, model: Longs, job: Longs, awake: threading.Event) -> None:

@@ -10,7 +10,6 @@ from repotune.infer.cpu.kernels.simd import add, fill, load, load_long, store
 WEIGHTS, SCALES, BIAS, INPUTS, OUTPUTS, GROUP, BITS = 0, 8, 16, 24, 32, 40, 48
 MATRIX_BYTES = 64
 
-_INPUTS_A_STEP = 16
 _OUTPUTS = tiles.OUTPUTS
 _PANELS = tiles.PANELS
 
@@ -53,45 +52,21 @@ def _multiply(
 ) -> None:
     inputs, group = load_long(matrix + INPUTS), load_long(matrix + GROUP)
     four_bit = load_long(matrix + BITS) == 4
-    panel = inputs * 8 if four_bit else inputs * 16
-    groups = inputs // group
-    weights = load_long(matrix + WEIGHTS) + piece * _PANELS * panel
-    weight_scales = load_long(matrix + SCALES) + piece * _PANELS * groups * 32
-    step = _INPUTS_A_STEP * (8 if four_bit else 16)
+    panel, groups = inputs * (8 if four_bit else 16), inputs // group
+    w = load_long(matrix + WEIGHTS) + piece * _PANELS * panel
+    s = load_long(matrix + SCALES) + piece * _PANELS * groups * 32
     row = 0
-    while row + 4 <= rows:
-        for index in range(groups):
-            tile = tiles.zero_4()
-            at = weights + index * (group // _INPUTS_A_STEP) * step
-            x = quantised + row * inputs + index * group
-            for _ in range(group // _INPUTS_A_STEP):
-                if four_bit:
-                    tile = tiles.step_4_int4(tile, at, panel, x, inputs)
-                else:
-                    tile = tiles.step_4_int8(tile, at, panel, x, inputs)
-                at += step
-                x += _INPUTS_A_STEP
-            place = (row * groups + index) * 4
-            tiles.flush_4(
-                tile, weight_scales + index * 32, groups * 32, scales + place, zeros + place, groups * 4,
-                out + row * out_row, out_row,
-            )  # fmt: skip
-        row += 4
     while row < rows:
-        for index in range(groups):
-            tile = tiles.zero_1()
-            at = weights + index * (group // _INPUTS_A_STEP) * step
-            x = quantised + row * inputs + index * group
-            for _ in range(group // _INPUTS_A_STEP):
-                if four_bit:
-                    tile = tiles.step_1_int4(tile, at, panel, x, inputs)
-                else:
-                    tile = tiles.step_1_int8(tile, at, panel, x, inputs)
-                at += step
-                x += _INPUTS_A_STEP
-            place = (row * groups + index) * 4
-            tiles.flush_1(
-                tile, weight_scales + index * 32, groups * 32, scales + place, zeros + place, groups * 4,
-                out + row * out_row, out_row,
-            )  # fmt: skip
-        row += 1
+        x, side, y = quantised + row * inputs, row * groups * 4, out + row * out_row
+        if rows - row >= 4:
+            if four_bit:
+                tiles.multiply_4_int4(groups, group, w, panel, x, s, scales + side, zeros + side, y, out_row)
+            else:
+                tiles.multiply_4_int8(groups, group, w, panel, x, s, scales + side, zeros + side, y, out_row)
+            row += 4
+        else:
+            if four_bit:
+                tiles.multiply_1_int4(groups, group, w, panel, x, s, scales + side, zeros + side, y, out_row)
+            else:
+                tiles.multiply_1_int8(groups, group, w, panel, x, s, scales + side, zeros + side, y, out_row)
+            row += 1

@@ -7,6 +7,7 @@ from repotune.infer.cpu.kernels.products import BITS, GROUP, INPUTS, SCALES, WEI
 from repotune.infer.cpu.kernels.simd import (
     Vector,
     add,
+    add_integers,
     divide,
     fill,
     fused,
@@ -91,13 +92,13 @@ def quantise(x: int, matrix: int, quantised: int, scales: int, zeros: int) -> No
             most = larger(most, magnitude(load(start + at)))
         scale = max(largest_of(most) / 127.0, 1e-30)
         inverse = fill(1.0 / scale)
-        total = 0
+        total = nearest(fill(0.0))
         for at in range(0, group * 4, 64):
             rounded = nearest(multiply(load(start + at), inverse))
             store_bytes(quantised + index * group + at // 4, rounded)
-            total += total_of(rounded)
+            total = add_integers(total, rounded)
         store_float(scales + index * 4, scale)
-        store_int(zeros + index * 4, total * zero)
+        store_int(zeros + index * 4, total_of(total) * zero)
 
 
 @compiled

@@ -171,6 +171,7 @@ store_one_half = operation(types.void, (_address, _float), _store_one_half)
 # Arithmetic.
 fill = operation(floats, (_float,), splat)
 add = operation(floats, (floats, floats), _binary("fadd"))
+add_integers = operation(integers, (integers, integers), _binary("add"))
 subtract = operation(floats, (floats, floats), _binary("fsub"))
 multiply = operation(floats, (floats, floats), _binary("fmul"))
 divide = operation(floats, (floats, floats), _binary("fdiv"))

@@ -22,13 +22,13 @@ from repotune.infer.cpu.kernels.simd import call, operation
 # Where each number of the shared state lies, in bytes; each has a cache line of its own. WORK says everything of the
 # part under way in one number, so that a piece is taken whole or not at all: layer, part, how many pieces it has, and
 # how many of them are taken.
-WORK, DONE, HALT = 0, 128, 256
-STATE_BYTES = 384
+WORK, DONE, BUSY, HALT = 0, 128, 256, 384
+STATE_BYTES = 512
 _COUNT_BITS, _PART_BITS = 20, 4
 _MASK = (1 << _COUNT_BITS) - 1
 
 _SPINS_BEFORE_YIELD = 2_000  # some 30 µs: a piece takes less, unless its thread was taken off its core
-_SPINS_BEFORE_SLEEP = 20_000  # some 300 µs: longer than Python takes from one token to the next
+_SPINS_BEFORE_SLEEP = 3_000  # some 400 µs: longer than Python takes from one token to the next
 
 Longs = NDArray[np.int64]
 
@@ -117,14 +117,19 @@ def await_pieces(team: int, pieces: int) -> None:
 
 @compiled
 def await_work(team: int) -> int:
-    """A piece as soon as there is one; -1 when there was none for a while, -2 when there will be none."""
-    for _ in range(_SPINS_BEFORE_SLEEP):
+    """A piece as soon as there is one; -1 when there was none for a while and no job is under way, -2 when there will
+    be none."""
+    spins = 0
+    while spins < _SPINS_BEFORE_SLEEP or read(team + BUSY):
         if read(team + HALT):
             return -2
         work = take(team)
         if work >= 0:
             return work
         pause()
+        spins += 1
+        if spins > _SPINS_BEFORE_YIELD:
+            give_way()
     return -1
 
 

@@ -1,9 +1,12 @@
-"""The innermost loop of a product: a tile of some rows by 64 outputs, whose totals stay in registers.
+"""The innermost loops of a product: a tile of some rows by 64 outputs, whose totals stay in registers.
 
 Weights lie as `packing` packs them: panels of 16 outputs, of which 64 bytes hold four consecutive inputs of each. Rows
-are quantised in groups along the inputs; within a group everything is exact in integers, and between groups a tile is
-scaled and added up in float32. Each output's sum has the same order whatever the number of rows, so a row's result does
-not depend on which rows are computed with it.
+are quantised in groups along the inputs; within a group everything is exact in integers, and group after group a tile
+is scaled and added up in float32. Each output's sum has the same order whatever the number of rows, so a row's result
+does not depend on which rows are computed with it.
+
+On one core of Zen 4, whose `vpdpbusd` can do 430 billion operations a second, products of 256 rows do 350 to 390 in 8
+bits and 335 in 4. Tiles of 6 rows are no faster, of 8 rows by 2 panels a tenth slower.
 """
 
 from __future__ import annotations
@@ -13,107 +16,128 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import models, register_model
 
 from repotune.infer.cpu.kernels.instructions import emit_dot4
-from repotune.infer.cpu.kernels.simd import LANES, floats, integers, operation, splat
+from repotune.infer.cpu.kernels.simd import LANES, call, floats, integers, operation, splat
 
-PANELS = 4  # of 16 outputs: with four rows they make 16 totals, half of AVX-512's registers
+PANELS = 4  # of 16 outputs; with four rows they make 16 totals, half of AVX-512's registers
 OUTPUTS = PANELS * LANES
-_UNROLLED = 4  # blocks of four inputs; a group has a multiple of 16 inputs for 8 bits, of 32 for 4
+_BLOCKS = 4  # of four inputs, in a step
+INPUTS_A_STEP = 4 * _BLOCKS
 
 _INT, _LONG, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
+_HALVES = ir.VectorType(ir.HalfType(), LANES)
 
 
-class _TileType(types.Type):
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-        self.llvm = ir.ArrayType(integers.llvm, rows * PANELS)
-        super().__init__(name=f"tile{rows}x{PANELS}")
+class _Builder:
+    """Writes the instructions of a tile of `rows`, for weights of `bits`."""
 
+    def __init__(self, builder: ir.IRBuilder, rows: int, bits: int) -> None:
+        self.builder, self.rows, self.bits = builder, rows, bits
+        self.totals = [cgutils.alloca_once(builder, integers.llvm) for _ in range(rows * PANELS)]
 
-@register_model(_TileType)
-class _TileModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: _TileType) -> None:
-        models.PrimitiveModel.__init__(self, manager, kind, kind.llvm)
+    def begin(self, zeros: ir.Value, row: ir.Value) -> None:
+        """Totals begin at what the weights' zero point adds to them, taken off."""
+        for index in range(self.rows):
+            zero = self.builder.neg(self.load(self.at(zeros, row, index), _INT, 4))
+            for column in range(PANELS):
+                self.builder.store(splat(self.builder, zero), self.totals[index * PANELS + column])
 
-
-def _offset(builder: ir.IRBuilder, address: ir.Value, step: ir.Value | None, count: int, more: int = 0) -> ir.Value:
-    moved = address if step is None else builder.add(address, builder.mul(step, ir.Constant(_LONG, count)))
-    return builder.add(moved, ir.Constant(_LONG, more)) if more else moved
-
-
-def _load(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, align: int) -> ir.Value:
-    return builder.load(builder.inttoptr(address, kind.as_pointer()), align=align)
-
-
-def _weights(builder: ir.IRBuilder, panel: ir.Value, block: int, bits: int, kept: dict[int, ir.Value]) -> ir.Value:
-    """Four inputs of each of 16 outputs. Of 4-bit weights a load holds two blocks, the second in the upper halves."""
-    if bits == 8:
-        return _load(builder, _offset(builder, panel, None, 0, 64 * block), integers.llvm, 1)
-    if block % 2 == 0:
-        kept[block] = _load(builder, _offset(builder, panel, None, 0, 32 * block), integers.llvm, 1)
-        return builder.and_(kept[block], ir.Constant(integers.llvm, [0x0F0F0F0F] * LANES))
-    upper = builder.lshr(kept[block - 1], ir.Constant(integers.llvm, [4] * LANES))
-    return builder.and_(upper, ir.Constant(integers.llvm, [0x0F0F0F0F] * LANES))
-
-
-def _step(rows: int, bits: int) -> Any:
-    """tile, address of the weights, bytes from panel to panel, address of the rows, bytes from row to row → tile."""
-
-    def emit(
-        builder: ir.IRBuilder, tile: ir.Value, weights: ir.Value, panel: ir.Value, x: ir.Value, row: ir.Value
-    ) -> Any:
-        totals = [builder.extract_value(tile, index) for index in range(rows * PANELS)]
-        panels = [_offset(builder, weights, panel, index) for index in range(PANELS)]
-        kept: list[dict[int, ir.Value]] = [{} for _ in panels]
-        for block in range(_UNROLLED):
-            columns = [_weights(builder, at, block, bits, kept[index]) for index, at in enumerate(panels)]
-            for index in range(rows):
-                four = splat(builder, _load(builder, _offset(builder, x, row, index, 4 * block), _INT, 1))
+    def step(self, weights: ir.Value, panel: ir.Value, x: ir.Value, row: ir.Value) -> None:
+        """16 inputs of all rows and panels."""
+        totals = [self.builder.load(total) for total in self.totals]
+        panels = [self.at(weights, panel, index) for index in range(PANELS)]
+        upper: list[ir.Value] = []
+        for block in range(_BLOCKS):
+            columns, upper = self.weights(panels, block, upper)
+            for index in range(self.rows):
+                four = splat(self.builder, self.load(self.at(x, row, index, 4 * block), _INT, 1))
                 for column, loaded in enumerate(columns):
                     place = index * PANELS + column
-                    totals[place] = emit_dot4(builder, totals[place], loaded, four)
-        for index, total in enumerate(totals):
-            tile = builder.insert_value(tile, total, index)
-        return tile
+                    totals[place] = emit_dot4(self.builder, totals[place], loaded, four)
+        for total, pointer in zip(totals, self.totals, strict=True):
+            self.builder.store(total, pointer)
 
-    kind = _TileType(rows)
-    return operation(kind, (kind, *[types.int64] * 4), emit)
+    def weights(
+        self, panels: list[ir.Value], block: int, upper: list[ir.Value]
+    ) -> tuple[list[ir.Value], list[ir.Value]]:
+        """Four inputs of each output, and of 4-bit weights what the next block takes: a load holds two, the second in
+        the upper halves of its bytes."""
+        if self.bits == 8:
+            return [self.load(self.at(panel, None, 0, 64 * block), integers.llvm, 1) for panel in panels], []
+        mask = ir.Constant(integers.llvm, [0x0F0F0F0F] * LANES)
+        if upper:
+            return upper, []
+        loaded = [self.load(self.at(panel, None, 0, 32 * block), integers.llvm, 1) for panel in panels]
+        four = ir.Constant(integers.llvm, [4] * LANES)
+        shifted = [self.builder.and_(self.builder.lshr(both, four), mask) for both in loaded]
+        return [self.builder.and_(both, mask) for both in loaded], shifted
 
-
-def _flush(rows: int) -> Any:
-    """tile; scales of the weights (halves) and the bytes from panel to panel; scales of the rows, their sums times the
-    weights' zero, and the bytes from row to row; where the outputs are added to and the bytes from row to row."""
-
-    def emit(builder: ir.IRBuilder, tile: ir.Value, *addresses: ir.Value) -> None:
-        scales, panel, row_scales, row_zeros, row, out, out_row = addresses
-        halves = ir.VectorType(ir.HalfType(), LANES)
+    def flush(
+        self, scales: ir.Value, panel: ir.Value, row_scales: ir.Value, row: ir.Value, out: ir.Value, out_row: ir.Value
+    ) -> None:
+        """Adds the totals of a group, scaled, to the outputs."""
         columns = [
-            builder.fpext(_load(builder, _offset(builder, scales, panel, index), halves, 2), floats.llvm)
+            self.builder.fpext(self.load(self.at(scales, panel, index), _HALVES, 2), floats.llvm)
             for index in range(PANELS)
         ]
-        kind = ir.FunctionType(floats.llvm, [floats.llvm] * 3)
-        fused = cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v16f32")
-        for index in range(rows):
-            scale = splat(builder, _load(builder, _offset(builder, row_scales, row, index), _FLOAT, 4))
-            zero = splat(builder, _load(builder, _offset(builder, row_zeros, row, index), _INT, 4))
+        for index in range(self.rows):
+            scale = splat(self.builder, self.load(self.at(row_scales, row, index), _FLOAT, 4))
             for column, loaded in enumerate(columns):
-                at = builder.inttoptr(_offset(builder, out, out_row, index, 64 * column), floats.llvm.as_pointer())
-                exact = builder.sub(builder.extract_value(tile, index * PANELS + column), zero)
-                total = builder.sitofp(exact, floats.llvm)
-                scaled = builder.fmul(loaded, scale)
-                builder.store(builder.call(fused, (total, scaled, builder.load(at, align=4))), at, align=4)
+                total = self.builder.sitofp(self.builder.load(self.totals[index * PANELS + column]), floats.llvm)
+                scaled = self.builder.fmul(loaded, scale)
+                place = self.at(out, out_row, index, 64 * column)
+                sum_so_far = self.load(place, floats.llvm, 4)
+                added = call(self.builder, "llvm.fma.v16f32", total, scaled, sum_so_far)
+                self.builder.store(added, self.builder.inttoptr(place, floats.llvm.as_pointer()), align=4)
 
-    return operation(types.void, (_TileType(rows), *[types.int64] * 7), emit)
+    def at(self, address: ir.Value, step: ir.Value | None, count: int, more: int = 0) -> ir.Value:
+        """address + step · count + more"""
+        if step is not None and count:
+            address = self.builder.add(address, self.builder.mul(step, ir.Constant(_LONG, count)))
+        return self.builder.add(address, ir.Constant(_LONG, more)) if more else address
+
+    def load(self, address: ir.Value, kind: ir.Type, align: int) -> ir.Value:
+        return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=align)
 
 
-def _zero(rows: int) -> Any:
-    kind = _TileType(rows)
-    return operation(kind, (), lambda builder: ir.Constant(kind.llvm, None))
+def _tile(rows: int, bits: int) -> Any:
+    """out[r, o] += Σ over groups of scale · scale · (Σ of products), for `rows` rows and 64 outputs.
+
+    Arguments, all longs: how many groups, and inputs in each; the weights and the bytes from panel to panel; the rows;
+    the weights' scales; the rows' scales and their sums times the weights' zero; the outputs and the bytes from row to
+    row.
+    """
+
+    def emit(
+        builder: ir.IRBuilder,
+        groups: ir.Value,
+        group: ir.Value,
+        weights: ir.Value,
+        panel: ir.Value,
+        x: ir.Value,
+        *rest: ir.Value,
+    ) -> None:
+        scales, row_scales, zeros, out, out_row = rest
+        tile = _Builder(builder, rows, bits)
+        four, sixteen = ir.Constant(_LONG, 4), ir.Constant(_LONG, INPUTS_A_STEP)
+        row, side_row = builder.mul(groups, group), builder.mul(groups, four)
+        scale_panel = builder.mul(groups, ir.Constant(_LONG, 2 * LANES))
+        steps = builder.udiv(group, sixteen)
+        step_bytes = ir.Constant(_LONG, INPUTS_A_STEP * LANES * bits // 8)
+        with cgutils.for_range(builder, groups) as outer:
+            side = builder.mul(outer.index, four)
+            tile.begin(builder.add(zeros, side), side_row)
+            first = builder.mul(outer.index, steps)
+            with cgutils.for_range(builder, steps) as inner:
+                step = builder.add(first, inner.index)
+                at, inputs = builder.mul(step, step_bytes), builder.mul(step, sixteen)
+                tile.step(builder.add(weights, at), panel, builder.add(x, inputs), row)
+            at = builder.mul(outer.index, ir.Constant(_LONG, 2 * LANES))
+            tile.flush(builder.add(scales, at), scale_panel, builder.add(row_scales, side), side_row, out, out_row)
+
+    return operation(types.void, (types.int64,) * 10, emit)
 
 
-zero_1, zero_4 = _zero(1), _zero(4)
-step_1_int8, step_4_int8 = _step(1, 8), _step(4, 8)
-step_1_int4, step_4_int4 = _step(1, 4), _step(4, 4)
-flush_1, flush_4 = _flush(1), _flush(4)
+multiply_1_int8, multiply_4_int8 = (_tile(rows, 8) for rows in (1, 4))
+multiply_1_int4, multiply_4_int4 = (_tile(rows, 4) for rows in (1, 4))
