@@ -117,3 +117,19 @@ def test_bad_requests_get_a_sentence(client: httpx.Client, body: dict[str, Any],
     response = client.post("/infill", json=body)
     assert response.status_code == 400
     assert named in response.json()["error"]["message"]
+
+
+def test_an_answer_typed_along_is_answered_by_its_rest(client: httpx.Client) -> None:
+    """The model is not asked: nothing is generated, and the text is the rest, character by character."""
+    gap = {"input_prefix": "def typed_along(", "input_suffix": "\n\n\nend = 1\n", "n_predict": 24, "path": "t.py"}
+    text = infill(client, **gap)["content"]
+    assert len(text.strip()) > 3
+    whole_lines = text.rpartition("\n")[0]  # what is left of the cut line is asked for again
+    for typed in range(1, len(whole_lines)):
+        answer = infill(client, **{**gap, "input_prefix": gap["input_prefix"] + text[:typed]})
+        if text[typed:].strip():
+            assert (answer["content"], answer["tokens_predicted"]) == (text[typed:], 0)
+    other = infill(client, **{**gap, "input_prefix": gap["input_prefix"] + "§"})
+    assert other["tokens_predicted"] > 0
+    assert infill(client, **{**gap, "input_suffix": "\n"})["tokens_predicted"] > 0
+    assert infill(client, **{**gap, "temperature": 1.0})["tokens_predicted"] > 0

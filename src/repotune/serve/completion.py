@@ -19,6 +19,7 @@ from repotune.infer.prompts import continuation_prompt, infilling_prompt
 from repotune.serve.metrics import Metrics
 from repotune.serve.postprocess import Trimmer
 from repotune.serve.scheduler import Generation, Scheduler, Task
+from repotune.serve.typed_through import Answers, Told
 from repotune.tokenizer.encoding import Codec
 
 _UNTRIMMED = 2**31  # as the room for a prompt: its whole text is encoded
@@ -65,12 +66,16 @@ class Completer:
         self.context = engine.context
         self._metrics = metrics
         self._scheduler = scheduler
+        self._answers = Answers()
 
     async def begin(self, ask: Ask) -> Completion:
         """Admits `ask`. Raises PromptTooLongError for a plain prompt, and BusyError."""
         arrived = time.perf_counter()
+        if told := self._answers.rest(ask):
+            self._metrics.typed_through()
+            return Completion(ask, told, self._metrics, self._answers, arrived)
         task = await run_in_threadpool(self._task, ask)  # encoding a long file would hold up the event loop
-        return Completion(ask, self._scheduler.admit(task), self._metrics, arrived)
+        return Completion(ask, self._scheduler.admit(task), self._metrics, self._answers, arrived)
 
     def _task(self, ask: Ask) -> Task:
         if ask.suffix is None:
@@ -102,17 +107,20 @@ class Completer:
 class Completion:
     """One completion under way. Iterate for its chunks; afterwards, or after `close`, the figures are final."""
 
-    def __init__(self, ask: Ask, generation: Generation, metrics: Metrics, arrived: float) -> None:
+    def __init__(
+        self, ask: Ask, generation: Generation | Told, metrics: Metrics, answers: Answers, arrived: float
+    ) -> None:
         self.text = ""
         self.finish: Finish | None = None
-        self.prompt_tokens = len(generation.task.prompt)
+        self.prompt_tokens = generation.prompt_tokens
         self.completion_tokens = 0
         self.decode_seconds = 0.0
         self._ask = ask
         self._generation = generation
-        self._metrics = metrics
+        self._metrics, self._answers = metrics, answers
         self._arrived = arrived
-        self._trimmer = None if ask.suffix is None else Trimmer(ask.prefix, ask.suffix)
+        trimmed = ask.suffix is None or isinstance(generation, Told)
+        self._trimmer = None if trimmed else Trimmer(ask.prefix, ask.suffix or "")
 
     @property
     def cached_tokens(self) -> int:
@@ -143,6 +151,8 @@ class Completion:
     def close(self) -> None:
         """Ends it and counts it: a completion without a finish was left by its reader."""
         self._generation.cancel()
+        if self.finish and isinstance(self._generation, Generation):
+            self._answers.remember(self._ask, self.text, self.finish, self.prompt_tokens)
         self._metrics.completed(self.finish or "abort", time.perf_counter() - self._arrived, self.completion_tokens)
 
     def _trim(self, text: str, finish: Finish | None) -> tuple[str, bool]:

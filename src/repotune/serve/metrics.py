@@ -34,6 +34,11 @@ class Metrics:
         self._cached = Counter(
             "repotune_cached_prompt_tokens", "Tokens of prompts not computed again", registry=registry
         )
+        self._typed_through = Counter(
+            "repotune_typed_through",
+            "Answers that were the rest of an earlier one, without the model",
+            registry=registry,
+        )
         self._generated = Counter("repotune_generation_tokens", "Tokens generated", registry=registry)
         self._finished = Counter(
             "repotune_request_success",
@@ -51,6 +56,9 @@ class Metrics:
         self._first_token.observe(seconds)
         self._prompt.inc(prompt_tokens)
         self._cached.inc(cached_tokens)
+
+    def typed_through(self) -> None:
+        self._typed_through.inc()
 
     def completed(self, reason: str, seconds: float, tokens: int) -> None:
         self._finished.labels(reason).inc()

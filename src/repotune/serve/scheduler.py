@@ -53,6 +53,10 @@ class Generation:
         self._loop = asyncio.get_running_loop()
         self._pieces: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue()
 
+    @property
+    def prompt_tokens(self) -> int:
+        return len(self.task.prompt)
+
     def cancel(self) -> None:
         """Ends it wherever it stands; without effect when it is over."""
         self._scheduler.cancel(self)
