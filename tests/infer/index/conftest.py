@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,15 @@ import pytest
 from repotune.core.console import Console
 from repotune.core.flow import Work
 from repotune.infer.index.building import build
-from repotune.infer.index.folder import Index, open_index
-from repotune.infer.index.segment import Document, Source
+from repotune.infer.index.folder import SEGMENTS, Head, Index, open_index, write_head
+from repotune.infer.index.segment import Document, Source, write_segment
 from repotune.tokenizer.encoding import Codec
 from repotune.tokenizer.packing import build_tokens
 
 File = tuple[Source, str]
 MakeWorkspace = Callable[[Sequence[File]], dict[str, Path]]
 
+SEPARATOR = 9  # of small indexes
 HELD_OUT = """def held_out(paths):
     for path in paths:
         yield path.read_text()
@@ -34,6 +35,15 @@ def source(path: str, repository: str = "library", licence: str = "MIT") -> Sour
 
 def document(codec: Codec, of: Source, text: str) -> Document:
     return Document(of, np.array(codec.encode(text), np.uint16))
+
+
+def small_index(folder: Path, documents: Sequence[Sequence[int]], dtype: str, threads: int = 1) -> Index:
+    of = [Document(source(str(n)), np.array(ids, dtype)) for n, ids in enumerate(documents)]
+    head = Head(dtype, "", SEPARATOR, ())
+    (folder / SEGMENTS / "one").mkdir(parents=True)
+    entry = write_segment(folder / SEGMENTS / "one", "one", of, head.numbers, SEPARATOR, threads, lambda rows: None)
+    write_head(folder, replace(head, segments=(entry,)))
+    return open_index(folder)
 
 
 def write_split(folder: Path, split: str, files: Sequence[File]) -> None:

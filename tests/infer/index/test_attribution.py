@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from repotune.corpus.licences.expressions import satisfied
 from repotune.infer.index.attribution import attribute, refusals
@@ -13,7 +15,7 @@ from repotune.infer.index.building import update
 from repotune.infer.index.folder import Index, open_index
 from repotune.tokenizer.encoding import Codec
 
-from .conftest import File, document, source
+from .conftest import File, document, small_index, source
 
 OWN = 'zebra = {"quince": 41, "medlar": 17}\nfor wombat in zebra:\n    marmalade(wombat, lemur=9)\n'
 
@@ -88,3 +90,27 @@ def test_a_removed_file_is_repeated_by_nobody(
     ids = codec.encode(files[8][1])[200:260]
     update(folder, [], removed=[files[8][0].name])
     assert attribute(open_index(folder), codec, ids, least=40) == []
+
+
+ids_ = st.lists(st.integers(10, 12), max_size=90)
+
+
+@given(st.lists(ids_, min_size=1, max_size=4), ids_, st.integers(1, 40))
+def test_repeats_are_as_long_as_they_can_be_and_none_is_missed(
+    tmp_path_factory: pytest.TempPathFactory, codec: Codec, documents: list[list[int]], ids: list[int], least: int
+) -> None:
+    def stands(part: list[int]) -> int:
+        return sum(
+            any(document[n : n + len(part)] == part for n in range(len(document) - len(part) + 1))
+            for document in documents
+        )
+
+    repeats = attribute(small_index(tmp_path_factory.mktemp("index"), documents, "uint16"), codec, ids, least)
+    ends = 0
+    for repeat in repeats:
+        assert repeat.start >= ends and stands(ids[repeat.start : repeat.stop])
+        assert repeat.start == 0 or not stands(ids[repeat.start - 1 : repeat.stop])
+        assert repeat.files == stands(ids[repeat.stop - least : repeat.stop])
+        assert not any(stands(ids[n : n + least]) for n in range(ends, repeat.start) if n + least <= repeat.start)
+        ends = repeat.stop
+    assert not any(stands(ids[n : n + least]) for n in range(ends, len(ids) - least + 1))

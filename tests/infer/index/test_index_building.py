@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,24 @@ def test_who_has_it_open_keeps_what_was_opened(folder: Path, files: list[File], 
     before = what_follows(was, codec, files[0][1][:400])
     update(folder, [document(codec, of, NEW) for of, _ in files])
     assert what_follows(was, codec, files[0][1][:400]) == before
+
+
+def test_who_opens_it_meanwhile_sees_an_old_state_or_a_new_one(folder: Path, codec: Codec) -> None:
+    states = [NEW.replace("41", str(number)) for number in range(50, 62)]
+    asked = NEW[: NEW.index("41")]
+
+    def write() -> None:
+        for state in states:
+            update(folder, [document(codec, source("package/new.py"), state)])
+
+    update(folder, [document(codec, source("package/new.py"), states[0])])
+    with ThreadPoolExecutor(1) as pool:
+        writing, opened = pool.submit(write), 0
+        while not writing.done() or not opened:
+            (said,) = what_follows(open_index(folder), codec, asked)
+            assert said.strip() in {"5", "6", *(str(number) for number in range(50, 62))}
+            opened += 1
+        writing.result()
 
 
 def test_a_kill_leaves_the_index_as_it_was(folder: Path, files: list[File], codec: Codec) -> None:

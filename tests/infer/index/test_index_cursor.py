@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,11 @@ from hypothesis import strategies as st
 
 from repotune.infer.index import sorting
 from repotune.infer.index.cursor import NONE, Continuations, Cursor
-from repotune.infer.index.folder import SEGMENTS, Head, Index, open_index, write_head
-from repotune.infer.index.segment import Document, write_segment
+from repotune.infer.index.folder import Index
 from repotune.tokenizer.encoding import Codec
 from repotune.tokenizer.packing import TokenStore
 
-from .conftest import source
-
-SEPARATOR = 9
+from .conftest import small_index
 
 
 def followers(documents: Sequence[Sequence[int]], context: Sequence[int], least: int) -> tuple[int, Counter[int], int]:
@@ -41,15 +37,6 @@ def followers(documents: Sequence[Sequence[int]], context: Sequence[int], least:
 
 def as_counts(said: Continuations) -> dict[int, float]:
     return dict(zip(said.ids.tolist(), said.shares.round(9).tolist(), strict=True))
-
-
-def small_index(folder: Path, documents: Sequence[Sequence[int]], dtype: str, threads: int = 1) -> Index:
-    of = [Document(source(str(n)), np.array(ids, dtype)) for n, ids in enumerate(documents)]
-    head = Head(dtype, "", SEPARATOR, ())
-    (folder / SEGMENTS / "one").mkdir(parents=True)
-    entry = write_segment(folder / SEGMENTS / "one", "one", of, head.numbers, SEPARATOR, threads, lambda rows: None)
-    write_head(folder, replace(head, segments=(entry,)))
-    return open_index(folder)
 
 
 ids_ = st.lists(st.integers(0, 3), max_size=90)
@@ -83,9 +70,10 @@ def test_rows_are_all_places_in_the_order_of_their_contexts(
 
 def test_many_pieces_are_one_order(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     segment = index.segments[0]
-    counts = np.bincount(segment.text[sorting.DEPTH :])
     monkeypatch.setattr(sorting, "_PIECE", 1000)
     monkeypatch.setattr(sorting, "_BLOCK", 777)
+    counts = sorting.count_ids(segment.text[sorting.DEPTH :])
+    assert np.array_equal(counts, np.bincount(segment.text[sorting.DEPTH :]))
     sorting.write_order(segment.text, counts, tmp_path, 3, lambda rows: None)
     assert np.array_equal(np.fromfile(tmp_path / sorting.ORDER, np.uint32), segment.order)
     assert np.array_equal(sorting.sort_psi(segment.following, counts), segment._psi)

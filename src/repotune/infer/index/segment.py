@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from repotune.core.artefact import file_digest
 from repotune.core.errors import UserError
-from repotune.infer.index.sorting import DEPTH, FOLLOWING, ORDER, Rows, sort_psi, write_order
+from repotune.infer.index.sorting import DEPTH, FOLLOWING, ORDER, Rows, count_ids, sort_psi, write_order
 from repotune.tokenizer.packing import Tokens
 
 TEXT, STARTS, LISTS, PSI, DOCUMENTS = "text.bin", "starts.bin", "lists.bin", "psi.bin", "documents.arrow"
@@ -88,7 +88,7 @@ def write_segment(
     """
     starts = _write_text(folder, documents, dtype, separator)
     text = map_file(folder / TEXT, dtype, int(starts[-1]))
-    counts = np.bincount(text[DEPTH:]) if len(text) > DEPTH else np.zeros(1, np.int64)
+    counts = count_ids(text[DEPTH:])
     np.append(0, np.cumsum(counts)).astype("<i8").tofile(folder / LISTS)
     starts.tofile(folder / STARTS)
     write_order(text, counts, folder, threads, done)
@@ -189,12 +189,14 @@ class Segment:
 
 def map_file(path: Path, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
     """`count` numbers of a file. Raises UserError where it is absent or of another size."""
-    if not path.is_file() or path.stat().st_size != count * dtype.itemsize:
-        raise damaged(path)
-    if count == 0:  # nothing can be mapped of an empty file
-        return np.empty(0, dtype)
-    # As a plain array: views of a memmap are a subclass's, and each costs 1 µs more.
-    return np.asarray(np.memmap(path, dtype, mode="r"))
+    try:
+        if path.stat().st_size != count * dtype.itemsize:
+            raise damaged(path)
+        # As a plain array: views of a memmap are a subclass's, and each costs 1 µs more. Nothing can be mapped of an
+        # empty file.
+        return np.asarray(np.memmap(path, dtype, mode="r")) if count else np.empty(0, dtype)
+    except OSError as error:
+        raise damaged(path) from error
 
 
 def damaged(path: Path) -> UserError:

@@ -32,7 +32,7 @@ ORDER, FOLLOWING = "order.bin", "following.bin"
 DEPTH = 32
 """How many tokens of a context are sorted by, and how many a span can match."""
 _PIECE = 1 << 20  # rows sorted at once: some 60 MB
-_BLOCK = 1 << 21  # rows of psi, or places, looked at at once
+_BLOCK = 1 << 18  # rows of psi, or places, looked at at once
 _HALF = np.uint64(32)
 
 
@@ -55,6 +55,16 @@ def write_order(
                 places.tofile(order)
                 text[places].tofile(following)
                 done(len(places))
+
+
+def count_ids(text: Tokens) -> NDArray[np.int64]:
+    """How often each id is in `text`. In blocks, since numpy counts in numbers of 64 bits, which it makes first."""
+    counts = np.zeros(1, np.int64)
+    for first in range(0, len(text), _BLOCK):
+        block = np.bincount(text[first : first + _BLOCK], minlength=len(counts))
+        block[: len(counts)] += counts
+        counts = block
+    return counts
 
 
 def sort_psi(following: Tokens, counts: NDArray[np.int64]) -> Rows:
