@@ -38,7 +38,7 @@ _ROOM_STEPS = {
 # What comes with an extra, for steps that are asked for without it.
 _EXTRAS = {
     "train": ("torch", "safetensors", "gguf", "tree_sitter", "tree_sitter_python"),
-    "serve": ("httpx", "prometheus_client", "starlette", "uvicorn"),
+    "serve": ("httpx", "llvmlite", "numba", "prometheus_client", "starlette", "uvicorn"),
     "editor": ("pygls", "lsprotocol"),
 }
 
@@ -158,6 +158,11 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.add_argument("--port", type=int, help="port to listen on (default: serve.port; 0 takes a free one)")
     serve.add_argument("--release", type=Path, help="a release folder (default: this project's)")
     _with_config(serve)
+
+    speed = _command(commands, "speed", "speed:speed", "measure how fast a model answers on this machine")
+    speed.add_argument("model", nargs="?", type=Path, help="a model's folder (default: this project's release)")
+    speed.add_argument("--json", action="store_true", help="for scripts, on stdout")
+    _with_config(speed)
 
     editor = _command(commands, "editor", "rooms:editor", "a language server on stdio that completes inline")
     editor.add_argument("--server", default="http://127.0.0.1:8750", help="the repotune server (default: %(default)s)")

@@ -60,6 +60,7 @@ def packable(config: ModelConfig) -> bool:
 
 
 def packed_name(bits: Bits) -> str:
+    """What the packed weights of a model's folder are called."""
     return f"packed-int{bits}.safetensors"
 
 
@@ -132,4 +133,5 @@ def _view(data: Array, entry: dict[str, Any]) -> Array:
 
 
 def round_up(count: int, step: int) -> int:
+    """The least multiple of `step` that holds `count`."""
     return -(-count // step) * step

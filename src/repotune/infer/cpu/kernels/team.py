@@ -85,16 +85,19 @@ def take(team: int) -> int:
 
 @compiled
 def piece_of(work: int) -> int:
+    """The number of a piece that was taken."""
     return work & _MASK
 
 
 @compiled
 def part_of(work: int) -> int:
+    """The part that a piece belongs to."""
     return work >> 2 * _COUNT_BITS & (1 << _PART_BITS) - 1
 
 
 @compiled
 def layer_of(work: int) -> int:
+    """The layer that a piece belongs to."""
     return work >> 2 * _COUNT_BITS + _PART_BITS
 
 
