@@ -120,6 +120,18 @@ def test_a_prompt_that_another_stream_began_is_not_computed_again(model: PackedM
     assert first.stats().reused_tokens == 180
 
 
+def test_a_key_struck_while_an_answer_is_under_way_computes_one_token(model: PackedModel) -> None:
+    """The stream in use is shared as it stands, and goes on without noticing."""
+    first = CpuEngine(model, 2)
+    second = first.another()
+    ids = tokens(203)
+    first.prefill(ids)
+    np.testing.assert_array_equal(second.prefill([*ids, 5]), CpuEngine(model, 1).prefill([*ids, 5]))
+    assert second.stats().reused_tokens == 203
+    np.testing.assert_array_equal(first.step(9), CpuEngine(model, 1).prefill([*ids, 9]))
+    np.testing.assert_array_equal(second.step(9), CpuEngine(model, 1).prefill([*ids, 5, 9]))
+
+
 def test_more_texts_than_have_room_are_answered(model: PackedModel) -> None:
     """The pages of streams unused for longest go first, and none is lost on the way."""
     engine = CpuEngine(model, 2)

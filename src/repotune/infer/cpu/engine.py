@@ -90,7 +90,7 @@ class CpuEngine:
         """See `Engine.rewind`."""
         if self._stream is None or not 0 <= count < len(self._stream.tokens):
             raise ValueError(f"{count} tokens cannot be taken back")
-        self._shared.shelf.cut(self._stream, len(self._stream.tokens) - count)
+        self._shared.passes.pages.cut(self._stream, len(self._stream.tokens) - count)
 
     def end(self) -> None:
         """See `Engine.end`."""

@@ -1,10 +1,12 @@
 """Keys and values in pages of 16 tokens, which streams share where their beginnings are the same.
 
-A page that several streams hold is never written: who goes on behind a shared beginning gets a copy of its last page.
+A page that several streams hold is never written where another reads: who goes on behind a shared beginning gets a copy
+of its last page. Safe to use from any thread, for a stream of one's own, and to fork one that another thread is using.
 """
 
 from __future__ import annotations
 
+import threading
 from array import array
 
 import numpy as np
@@ -40,6 +42,7 @@ class Pages:
         self.values: NDArray[np.float16] = np.zeros(shape, np.float16)
         self._holders = np.zeros(count, np.int64)
         self._free = list(range(count - 1, -1, -1))
+        self._lock = threading.RLock()
 
     @property
     def free(self) -> int:
@@ -52,30 +55,33 @@ class Pages:
     def fork(self, stream: Stream, length: int) -> Stream:
         """A new stream with the first `length` tokens of `stream`, in the same pages."""
         forked = self.stream()
-        forked.tokens = stream.tokens[:length]
-        forked.pages = -(-length // PAGE)
-        forked.table[: forked.pages] = stream.table[: forked.pages]
-        self._holders[forked.table[: forked.pages]] += 1
+        with self._lock:
+            forked.tokens = stream.tokens[:length]
+            forked.pages = -(-length // PAGE)
+            forked.table[: forked.pages] = stream.table[: forked.pages]
+            self._holders[forked.table[: forked.pages]] += 1
         return forked
 
     def cut(self, stream: Stream, length: int) -> None:
         """Forgets all but the first `length` tokens of `stream`."""
-        del stream.tokens[length:]
-        self._drop(stream, -(-length // PAGE))
+        with self._lock:
+            del stream.tokens[length:]
+            self._drop(stream, -(-length // PAGE))
 
     def reserve(self, stream: Stream, tokens: int) -> None:
         """Makes room for `tokens` more in pages that `stream` alone holds. Raises PagesFullError; then `stream` holds
         what it held."""
         length = len(stream.tokens)
-        pages = -(-(length + tokens) // PAGE)
-        shared = stream.pages and length % PAGE and self._holders[stream.table[stream.pages - 1]] > 1
-        if pages - stream.pages + bool(shared) > len(self._free):
-            raise PagesFullError(f"{pages} pages are needed and {len(self._free)} are free")
-        if shared:
-            self._own_last(stream)
-        while stream.pages < pages:
-            stream.table[stream.pages] = self._take()
-            stream.pages += 1
+        with self._lock:
+            pages = max(stream.pages, -(-(length + tokens) // PAGE))
+            shared = length % PAGE > 0 and self._holders[stream.table[length // PAGE]] > 1
+            if pages - stream.pages + shared > len(self._free):
+                raise PagesFullError(f"{pages} pages are needed and {len(self._free)} are free")
+            if shared:
+                self._own(stream, length // PAGE)
+            while stream.pages < pages:
+                stream.table[stream.pages] = self._take()
+                stream.pages += 1
 
     def release(self, stream: Stream) -> None:
         """Forgets `stream`."""
@@ -86,8 +92,7 @@ class Pages:
         self._holders[page] = 1
         return page
 
-    def _own_last(self, stream: Stream) -> None:
-        place = stream.pages - 1
+    def _own(self, stream: Stream, place: int) -> None:
         shared = stream.table[place]
         page = self._take()
         self.keys[:, page], self.values[:, page] = self.keys[:, shared], self.values[:, shared]

@@ -1,4 +1,4 @@
-"""Streams that ended and are kept, since the next prompt mostly begins as an earlier one did."""
+"""Streams that are used or were, since the next prompt mostly begins as an earlier one did."""
 
 from __future__ import annotations
 
@@ -17,37 +17,46 @@ _AN_ANSWER = 64
 
 
 class Shelf:
-    """Kept streams, the latest used first. Safe to use from any thread."""
+    """Streams in use, and kept ones, the latest used first. Safe to use from any thread."""
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._lock = threading.Lock()
         self._kept: list[Stream] = []
+        self._used: list[Stream] = []
 
     def take(self, ids: Sequence[int]) -> Stream:
-        """A stream that holds the beginning of `ids`, as much as any kept stream has of it, but not all of `ids`: the
-        logits after the last are asked for.
+        """A stream that holds the beginning of `ids`, as much as any stream has of it, but not all of `ids`: the logits
+        after the last are asked for. It is in use until it is `put` back.
 
         A kept stream of which little is left out, an answer that was not accepted, is the same text, edited, and goes
-        on itself. Of another the beginning is shared: a header, or the same other files put before two texts.
+        on itself. Of another the beginning is shared: a header, the same other files put before two texts, or a prompt
+        whose answer is still under way when the next key is struck.
         """
         wanted = np.asarray(ids, np.int64)
         with self._lock:
-            shared = [common_prefix(np.asarray(stream.tokens, np.int64), wanted) for stream in self._kept]
+            streams = [*self._kept, *self._used]
+            shared = [common_prefix(np.array(stream.tokens, np.int64), wanted) for stream in streams]
             best = max(range(len(shared)), key=shared.__getitem__, default=-1)
             length = min(shared[best], len(ids) - 1) if shared else 0
-            if not length:
-                return self._pages.stream()
-            stream = self._kept.pop(best)
-            if len(stream.tokens) - length <= _AN_ANSWER:
-                self._pages.cut(stream, length)
-                return stream
-            self._kept.insert(0, stream)
+            taken = self._begin(streams[best], length) if length else self._pages.stream()
+            self._used.append(taken)
+            return taken
+
+    def _begin(self, stream: Stream, length: int) -> Stream:
+        if stream not in self._kept:
             return self._pages.fork(stream, length)
+        self._kept.remove(stream)
+        if len(stream.tokens) - length <= _AN_ANSWER:
+            self._pages.cut(stream, length)
+            return stream
+        self._kept.insert(0, stream)
+        return self._pages.fork(stream, length)
 
     def put(self, stream: Stream) -> None:
         """Keeps `stream`; the one unused for longest goes where there are too many."""
         with self._lock:
+            self._used.remove(stream)
             if not stream.tokens:
                 self._pages.release(stream)
                 return
@@ -66,11 +75,6 @@ class Shelf:
                     if not self._kept:
                         raise
                     self._pages.release(self._kept.pop())
-
-    def cut(self, stream: Stream, length: int) -> None:
-        """Forgets all but the first `length` tokens of `stream`."""
-        with self._lock:
-            self._pages.cut(stream, length)
 
 
 def common_prefix(first: NDArray[np.int64], second: NDArray[np.int64]) -> int:
