@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from peers import onnx, openvino
+from peers import onnx, openvino, vllm
 from peers.model import LIBRARY, make_model
 from peers.process import Peer, PeerFailed
 
@@ -53,7 +53,7 @@ BARS = (
 )
 
 
-def commands(folder: Path, threads: int, vllm: str) -> Iterator[tuple[str, str, Callable[[], list[str]]]]:
+def commands(folder: Path, threads: int, vllm_python: str) -> Iterator[tuple[str, str, Callable[[], list[str]]]]:
     """Each engine's name, the package it needs here, and what prepares its files and gives its command."""
 
     def run(module: str, *arguments: object, python: str = sys.executable) -> list[str]:
@@ -66,8 +66,8 @@ def commands(folder: Path, threads: int, vllm: str) -> Iterator[tuple[str, str, 
     yield "OpenVINO int8", "openvino_genai", lambda: run("openvino", openvino.prepare(folder, "int8"))
     yield "OpenVINO int4", "openvino_genai", lambda: run("openvino", openvino.prepare(folder, "int4"))
     yield "ONNX Runtime int4", "onnxruntime_genai", lambda: run("onnx", onnx.prepare(folder, threads))[:-1]
-    if vllm:
-        yield "vLLM bf16", "repotune", lambda: run("vllm", folder, python=vllm)
+    if vllm_python:
+        yield "vLLM bf16", "repotune", lambda: run("vllm", vllm.prepare(folder), python=vllm_python)
     yield "transformers bf16", "transformers", lambda: run("transformers", folder)
 
 
@@ -163,7 +163,7 @@ def main() -> None:
     for engine, row in figures.items():
         print(f"{engine:20}" + "".join(f"{row[name]:16.1f}" for name in COLUMNS))
     held = bars(figures)
-    first = next((bar for bar in held if str(bar["name"]).startswith("512+64")), {})
+    first = next((bar for bar in held if str(bar["name"]).startswith("512+64")), held[0] if held else {})
     print(json.dumps({**first, "unit": "ms", "bars": held}))
 
 

@@ -10,8 +10,18 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import count as counter
+from pathlib import Path
 
 from peers.worker import answer_requests
+
+
+def prepare(folder: Path) -> Path:
+    """The model in `folder` alone: vLLM would load every safetensors file beside it, packed weights too."""
+    target = folder / "vllm"
+    target.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (target / name).symlink_to(folder / name)
+    return target
 
 
 def main() -> None:
