@@ -20,7 +20,8 @@ from repotune.model.configuration import ModelConfig
 from repotune.model.weights import load_model
 from repotune.release.card import render_card
 from repotune.release.gguf import write_gguf
-from repotune.release.verify import DamagedReleaseError, check_folder, check_gguf, held_out_passages, measure_loss
+from repotune.release.loss import held_out_passages, measure_loss
+from repotune.release.verify import DamagedReleaseError, check_folder, check_gguf
 from repotune.tokenizer.encoding import load_codec
 from repotune.train.state import latest_checkpoint
 
@@ -72,12 +73,16 @@ def test_quality_tells_what_rounding_cost(release: Path) -> None:
 
 def test_the_loss_is_nothing_for_equal_weights_and_large_for_others(workspace: Path, release: Path) -> None:
     network, other = load_model(release), load_model(release)
-    passages = held_out_passages(workspace / "tokens", load_codec(release), 512)
-    same = measure_loss(network, Decoder(network, "f32", torch.device("cpu")), passages)
+    codec = load_codec(release)
+    passages = held_out_passages(workspace / "tokens", codec, 512)
+    same = measure_loss(network, Decoder(network, "f32", torch.device("cpu")), codec, passages)
     assert (same.agreement, same.divergence) == (1.0, pytest.approx(0, abs=1e-6))
+    assert (same.lines_lost, same.bits_per_byte_lost, same.negligible) == (0, pytest.approx(0, abs=1e-6), True)
+    assert same.lines > 30
     for parameter in other.parameters():
         parameter.data = parameter.data.flip(0)
-    different = measure_loss(network, other, passages)
+    different = measure_loss(network, other, codec, passages)
+    assert not different.negligible
     assert different.agreement < 0.2
     assert different.divergence > 0.5
 

@@ -2,7 +2,8 @@
 
 `release.json`: `schema`, `name`, `version`, `created_from` ({input: hash of its contents}), `checkpoint`, `prompt`,
 `parameters`, `context`, `licences` and `languages` (as in the corpus' summary.json), `verdict`, `scores`, `files`
-({name: bytes}) and `quality`: what packed weights and the q8_0 file cost against the exact weights, on held-out text.
+({name: bytes}) and `quality`: what packed weights and the q8_0 file cost against the exact weights, on held-out text;
+`weights`: what the server reads on a CPU unless told otherwise, int4 only where nothing was lost by it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from repotune.model.network import Network
 from repotune.model.weights import CONFIG_NAME, WEIGHTS_NAME, load_model
 from repotune.release.card import render_card
 from repotune.release.gguf import gguf_path, write_gguf
-from repotune.release.verify import Loss, check_folder, check_gguf, held_out_passages, measure_loss
+from repotune.release.loss import Loss, held_out_passages, measure_loss
+from repotune.release.verify import check_folder, check_gguf
 from repotune.tokenizer.encoding import Codec, load_codec, tokenizer_files
 from repotune.train.state import best_checkpoint
 
@@ -64,6 +66,7 @@ def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
             for path in sorted([*work.folder.glob("model*"), *work.folder.glob("packed*")])
         },
         "quality": {kind: loss.as_json() for kind, loss in quality.items()},
+        "weights": "int4" if "int4" in quality and quality["int4"].negligible else "int8",
     }
     write_atomically(work.folder / FACTS_NAME, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     write_atomically(work.folder / "README.md", render_card(facts))
@@ -80,19 +83,20 @@ def _write_and_measure(work: Work, settings: ReleaseSettings, network: Network, 
             path = work.folder / packed_name(bits)
             write_packed(pack_network(network, bits), path)
             if passages:
-                losses[f"int{bits}"] = measure_loss(network, CpuEngine(open_packed(path), available_cores()), passages)
+                engine = CpuEngine(open_packed(path), available_cores())
+                losses[f"int{bits}"] = measure_loss(network, engine, codec, passages)
             progress.advance(note=path.name)
         for kind in settings.gguf:
             path = gguf_path(work.folder, kind)
             write_gguf(work.folder, path, kind, name)
             restored = check_gguf(path, kind, work.folder)
             if kind != "f32" and passages:
-                losses[kind] = measure_loss(network, restored, passages)
+                losses[kind] = measure_loss(network, restored, codec, passages)
             progress.advance(note=path.name)
     for name, loss in losses.items():
         work.console.say(
-            f"  {name}: {100 * loss.agreement:.1f} % of the likeliest tokens stay the same, "
-            f"{loss.divergence:.4f} nats of divergence ({loss.tokens:,} held-out tokens)"
+            f"  {name}: {loss.bits_per_byte_lost:+.4f} bits per byte, {loss.lines_lost:+d} of {loss.lines_right} right "
+            f"lines lost, {100 * loss.agreement:.1f} % of the likeliest tokens the same ({loss.tokens:,} tokens)"
         )
     return losses
 

@@ -1,13 +1,11 @@
 """Opens what was written for a release and compares it with the checkpoint that it was made from.
 
-Equality is checked where it is meant (Hugging Face folder, f32), and where weights are rounded the loss is measured on
-held-out text: by how far the next token's distribution moved, and how often the likeliest token is another one.
+Equality is checked where it is meant (Hugging Face folder, f32), and closeness where weights are rounded; what rounding
+costs is measured by `loss`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import gguf
@@ -18,34 +16,14 @@ from torch import Tensor
 
 from repotune.core.artefact import file_digest
 from repotune.core.errors import RepotuneError
-from repotune.infer.engine import Engine
 from repotune.model.layouts.gguf import rotated_heads, separate
 from repotune.model.network import Network
 from repotune.model.weights import load_model
 from repotune.release.gguf import BLOCK, GgufTensor, GgufType, gguf_tensors
-from repotune.tokenizer.encoding import Codec
-from repotune.tokenizer.packing import TokenStore
-
-# Held-out text is read in passages of this many tokens, so many of them; the first tokens of each are not scored.
-PASSAGES, PASSAGE, UNSCORED = 8, 160, 32
 
 
 class DamagedReleaseError(RepotuneError):
     """What was written is not what it was made from: a fault of ours or of the disk, never of the user's input."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What rounding weights cost on `tokens` positions of held-out text: the mean divergence from the exact model's
-    next-token distribution in nats, and the share of positions at which the likeliest token stayed the same."""
-
-    divergence: float
-    agreement: float
-    tokens: int
-
-    def as_json(self) -> dict[str, float | int]:
-        """For release.json, rounded so that the order of sums does not show."""
-        return {**asdict(self), "divergence": round(self.divergence, 4), "agreement": round(self.agreement, 3)}
 
 
 def check_folder(checkpoint: Path, folder: Path, names: tuple[str, ...]) -> None:
@@ -73,48 +51,6 @@ def check_gguf(path: Path, kind: GgufType, source: Path) -> Network:
             raise DamagedReleaseError(f"{tensor.name} in {path} differs from the model's more than {kind} allows")
         _put_back(network, tensor, torch.from_numpy(values))
     return network
-
-
-def measure_loss(exact: Network, rounded: Network | Engine, passages: list[list[int]]) -> Loss:
-    """How far `rounded` moved from `exact` on `passages` of token ids."""
-    divergences, same = [], []
-    for ids in passages:
-        meant, given = _log_probabilities(exact, ids), _log_probabilities(rounded, ids)
-        divergences.append((meant.exp() * (meant - given)).sum(-1))
-        same.append(meant.argmax(-1) == given.argmax(-1))
-    divergence, unchanged = torch.cat(divergences), torch.cat(same)
-    return Loss(float(divergence.mean()), float(unchanged.double().mean()), len(unchanged))
-
-
-def held_out_passages(tokens: Path, codec: Codec, context: int) -> list[list[int]]:
-    """The beginnings of the first held-out documents long enough to score, each behind its header."""
-    found: list[list[int]] = []
-    length = min(PASSAGE, context)
-    for path, document in _documents(tokens):
-        ids = [*codec.header(path), *document][:length]
-        if len(ids) > UNSCORED + 1:
-            found.append(ids)
-        if len(found) == PASSAGES:
-            break
-    return found
-
-
-def _documents(tokens: Path) -> Iterator[tuple[str, list[int]]]:
-    for split in ("test", "validation"):
-        store = TokenStore(tokens, split)
-        for number in range(len(store)):
-            yield store.path(number), store.document(number)[:PASSAGE].tolist()
-
-
-@torch.no_grad()
-def _log_probabilities(model: Network | Engine, ids: list[int]) -> Tensor:
-    """Of the token after each scored position of `ids`, positions × vocabulary."""
-    if isinstance(model, Network):
-        logits: Tensor = model(torch.tensor([ids]))[0, UNSCORED:]
-    else:
-        model.prefill(ids[:UNSCORED])
-        logits = torch.from_numpy(model.extend(ids[UNSCORED:]))
-    return logits.double().log_softmax(-1)
 
 
 def _bound(exact: NDArray[np.float32], kind: gguf.GGMLQuantizationType) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,6 +28,7 @@ class ReleaseFacts(BaseModel):
     licences: dict[str, Amount]
     languages: dict[str, Amount]
     verdict: str
+    weights: Literal["int8", "int4"] = "int8"
 
     def main_language(self) -> str:
         """The language with the most bytes; empty where there is none."""

@@ -15,10 +15,10 @@ from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.infer.index.cursor import Cursor
 from repotune.infer.index.drafting import IndexDrafter
-from repotune.infer.opening import open_engine
+from repotune.infer.opening import Weights, open_engine
 from repotune.infer.speculation import DraftedEngine
 from repotune.serve.app import create_app
-from repotune.serve.facts import read_facts
+from repotune.serve.facts import ReleaseFacts, read_facts
 from repotune.tokenizer.encoding import load_codec
 
 _GRACE_SECONDS = 2  # for answers under way, when told to stop
@@ -57,7 +57,7 @@ def open_server(release_folder: Path, settings: ServeSettings, report: Path | No
     listener = _listen(settings)
     try:
         codec = load_codec(release_folder)
-        engine = open_engine(release_folder, settings.weights)
+        engine = open_engine(release_folder, _weights(settings, facts, release_folder))
         # What is typed repeats what stands in the file: guesses from there cost no model and change no answer.
         drafted = DraftedEngine(engine, IndexDrafter(Cursor(None, codec.special)))
         app = create_app(drafted, codec, facts, settings.host, report)
@@ -76,6 +76,12 @@ def open_server(release_folder: Path, settings: ServeSettings, report: Path | No
     listener.listen(config.backlog)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return BoundServer(uvicorn.Server(config), listener, f"http://{host}:{listener.getsockname()[1]}")
+
+
+def _weights(settings: ServeSettings, facts: ReleaseFacts, release_folder: Path) -> Weights:
+    """What the release recommends, unless told otherwise: on a GPU, and for shapes without packed weights, auto."""
+    recommended = release_folder / f"packed-{facts.weights}.safetensors"
+    return facts.weights if settings.weights == "auto" and recommended.is_file() else settings.weights
 
 
 def _listen(settings: ServeSettings) -> socket.socket:

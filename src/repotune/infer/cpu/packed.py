@@ -71,18 +71,20 @@ def write_packed(model: PackedModel, path: Path) -> None:
         arrays[f"{name}.weights"], arrays[f"{name}.scales"] = matrix.weights, matrix.scales
         if matrix.bias is not None:
             arrays[f"{name}.bias"] = matrix.bias
-    facts = {"format": _FORMAT, "bits": str(model.bits), "config": json.dumps(asdict(model.config))}
-    write_bytes_atomically(path, save(arrays, facts))
+    facts = {"bits": model.bits, "config": asdict(model.config)}
+    # One entry: safetensors writes several in an order that changes from run to run.
+    write_bytes_atomically(path, save(arrays, {_FORMAT: json.dumps(facts)}))
 
 
 def open_packed(path: Path) -> PackedModel:
     """Maps the file at `path`. Raises UserError where it is missing, cut short, or no packed model."""
     arrays, facts = _mapped(path)
-    if facts.get("format") != _FORMAT:
+    if _FORMAT not in facts:
         raise UserError(f"{path} is no packed model of this version.", "make the release again")
     try:
-        config = ModelConfig(**json.loads(facts["config"]))
-        bits: Bits = 4 if facts["bits"] == "4" else 8
+        described = json.loads(facts[_FORMAT])
+        config = ModelConfig(**described["config"])
+        bits: Bits = 4 if described["bits"] == 4 else 8
         matrices = {name: _matrix(arrays, name, bits, *shape) for name, shape in matrix_shapes(config).items()}
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged: {error}.", "make the release again") from error
