@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from repotune.cli.main import main
+from repotune.infer.cpu.pages import Stream
+from repotune.infer.cpu.passes import Passes
+from repotune.infer.engine import Engine, Logits
 from repotune.infer.opening import open_engine
-from repotune.infer.speed import measure
+from repotune.infer.speed import STREAMS, computes_together, measure, throughput
 
 
 def test_a_keystroke_costs_less_than_the_prompt_and_an_answer_more(llama_folder: Path) -> None:
@@ -19,6 +23,39 @@ def test_a_keystroke_costs_less_than_the_prompt_and_an_answer_more(llama_folder:
     assert 0 < speed.keystroke < min(speed.cold, speed.completion)
     assert speed.tokens_per_second > 0
     assert engine.stats().reused_tokens > 3 * 4 * 256
+
+
+def test_many_streams_share_passes(llama_folder: Path) -> None:
+    engine = open_engine(llama_folder, "int8", threads=1)
+    assert computes_together(engine)
+    passes = _counted(engine)
+    speed = throughput(engine)
+    assert speed is not None and speed > 0
+    assert sum(passes) == STREAMS + 24 * STREAMS
+    assert max(passes) > 1
+    engine.prefill(list(range(engine.context)))  # what was measured holds no room
+
+
+def test_streams_that_take_turns_or_have_no_room_have_no_figure(llama_folder: Path) -> None:
+    decoder = open_engine(llama_folder, "f32", threads=1)
+    assert not computes_together(decoder)
+    assert throughput(decoder) is None
+    engine = open_engine(llama_folder, "int8", threads=1)
+    assert throughput(engine, streams=150) is None  # two pages each, of the 256 of eight contexts
+    engine.prefill(list(range(engine.context)))
+
+
+def _counted(engine: Engine) -> list[int]:
+    """How many streams each pass of `engine` computes, as it goes."""
+    passes: Passes = engine._shared.passes  # type: ignore[attr-defined]
+    compute, found = passes.compute, list[int]()
+
+    def counted(parts: Sequence[tuple[Stream, Sequence[int], int]]) -> list[Logits]:
+        found.append(len(parts))
+        return compute(parts)
+
+    passes.compute = counted  # type: ignore[method-assign]
+    return found
 
 
 def test_the_command_prints_a_line_for_each_engine(llama_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

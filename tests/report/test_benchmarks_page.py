@@ -16,7 +16,7 @@ def result(**changes: Any) -> dict[str, Any]:
     score = {"value": 0.25, "low": 0.125, "high": 0.5}
     of = {"1": score}
     return {
-        "schema": 1,
+        "schema": 2,
         "benchmark": "humaneval",
         "model": "release",
         "pass_at_k": of,
@@ -25,7 +25,9 @@ def result(**changes: Any) -> dict[str, Any]:
         "refused": {"HumanEval/9": "failed: wrong"},
         "unusable_languages": {"d": "this machine has no D"},
         "reference_bits_per_byte": {"value": 1.5, "low": 1.4, "high": 1.6},
-        "generation": {"tokens_per_second": 200.0, "peak_memory": 5e8, "bandwidth_share": 0.31},
+        "generation": {
+            "tokens_per_second": 200.0, "tokens_per_second_of_50": 4321.0, "peak_memory": 5e8, "bandwidth_share": 0.31
+        },
         "circumstances": {"weights": {"model.safetensors": "abcdef99"}, "precision": "int8", "drawing": {
             "samples": 1, "temperature": 0.0}},
     } | changes  # fmt: skip
@@ -45,6 +47,7 @@ def test_scores_speed_and_what_was_left_out_are_said(tmp_path: Path) -> None:
         "25.0 %",
         "12.5 to 50.0 %",
         "200",
+        "4.32 k",
         "31 %",
         "500.0 MB",
         "this machine has no D",
@@ -65,12 +68,13 @@ def test_of_two_runs_the_one_with_more_answers_leads(tmp_path: Path) -> None:
     assert "25.0 %" not in board
 
 
-def test_an_answer_drawn_earlier_has_no_speed(tmp_path: Path) -> None:
-    write(tmp_path, "a", result(generation=None))
-    assert "| – | – | – |" in build_benchmarks_page(tmp_path, "acme").with_suffix(".md").read_text()
+def test_streams_that_take_turns_have_no_figure_of_fifty(tmp_path: Path) -> None:
+    alone = result()["generation"] | {"tokens_per_second_of_50": None}
+    write(tmp_path, "a", result(generation=alone))
+    assert "| 200 | – | 500.0 MB |" in build_benchmarks_page(tmp_path, "acme").with_suffix(".md").read_text()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 0}', '{"schema": 1, "benchmark": "x"}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 1}', '{"schema": 2, "benchmark": "x"}'])
 def test_a_damaged_result_is_said_to_be(tmp_path: Path, text: str) -> None:
     (tmp_path / "x" / "a").mkdir(parents=True)
     (tmp_path / "x" / "a" / "results.json").write_text(text)

@@ -1,6 +1,7 @@
-"""How fast an engine is on this machine, as an editor's user would notice it.
+"""How fast an engine is on this machine: as an editor's user would notice it, and for many streams at once.
 
-    speed = measure(open_engine(release, "int8"))
+    engine = open_engine(release, "int8")
+    speed, many = measure(engine), throughput(engine)
 
 Prompts are random tokens: no engine can guess them, so this is what completions cost at worst; drafts come on top.
 """
@@ -10,12 +11,21 @@ from __future__ import annotations
 import random
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from repotune.infer.engine import Engine
 
 PROMPT = 512
 ANSWER = 16
+STREAMS = 50
+"""As many as BigCode's leaderboard measures."""
+
+# Of each of many streams: 50 of 32 tokens fit into the room for eight contexts of 256 tokens.
+_SHORT_PROMPT, _SHORT_ANSWER = 8, 24
+# Where a model would take longer, what it wrote until then is counted.
+_LONGEST = 5.0
+_PACKED = ("int8", "int4")
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,47 @@ def measure(engine: Engine, rounds: int = 3) -> Speed:
     engine.end()
     middle = statistics.median
     return Speed(length, middle(cold), middle(keystrokes), middle(completions), 1 / middle(steps))
+
+
+def computes_together(engine: Engine) -> bool:
+    """Whether streams of `engine` that ask at the same time share a pass: those over packed weights do (`infer.cpu`),
+    those of torch take turns."""
+    return engine.precision in _PACKED
+
+
+def throughput(engine: Engine, streams: int = STREAMS) -> float | None:
+    """Tokens a second of `streams` streams together, each on a thread of its own and some tokens long; None where they
+    would take turns, or have no room. Takes as long as 32 tokens of each, or not much over five seconds."""
+    if not computes_together(engine):
+        return None
+    from repotune.infer.cpu.pages import PagesFullError  # needs numba, which such an engine has
+
+    chance = random.Random(0)
+    engines = [engine, *(engine.another() for _ in range(1, streams))]
+    try:
+        for each in engines:
+            each.prefill(_tokens(chance, engine, _SHORT_PROMPT))
+        started = time.perf_counter()
+        with ThreadPoolExecutor(streams) as threads:
+            written = sum(threads.map(_write, engines, range(streams)))
+        return written / (time.perf_counter() - started)
+    except PagesFullError:
+        return None
+    finally:
+        for each in engines:
+            each.end()
+
+
+def _write(engine: Engine, seed: int) -> int:
+    """Goes on behind a prompt; how many tokens."""
+    last = time.perf_counter() + _LONGEST
+    written = 0
+    for token in _tokens(random.Random(seed), engine, _SHORT_ANSWER):
+        engine.step(token)
+        written += 1
+        if time.perf_counter() > last:
+            break
+    return written
 
 
 def _tokens(chance: random.Random, engine: Engine, count: int) -> list[int]:

@@ -20,7 +20,8 @@ _EXPLANATION = (
     "An answer passes when its program passes the benchmark's tests, in a sandbox. pass@k is how likely one of k "
     "answers passes, unbiased; intervals are 95 %, clustered by problem. A benchmark's own references ran first: a "
     "language whose references fail here is not scored. Bits per byte are those of the references, and move long "
-    "before a first answer passes. Throughput is of one stream, on the machine that ran the benchmark."
+    "before a first answer passes. Tokens a second are those of one stream, and of fifty together where the engine "
+    "computes them together, on the machine that ran the benchmark; so is the bandwidth that one stream uses."
 )
 
 
@@ -53,19 +54,22 @@ def _leaderboard(found: Sequence[Json], benchmarks: Sequence[str]) -> Table:
         models[_model(result)][result["benchmark"]] = result  # of several runs, that with the most answers
     rows = []
     for model, of in sorted(models.items()):
-        speeds = [result["generation"] for result in of.values() if result["generation"]]
-        fastest = max(speeds, key=lambda speed: float(speed["tokens_per_second"]), default=None)
+        fastest = max((result["generation"] for result in of.values()), key=_one_stream)
         cells = [percent(of[name]["pass_at_k"]["1"]["value"]) if name in of else "–" for name in benchmarks]
         rows.append((model, *cells, *_speed(fastest)))
-    columns = ("Model", *benchmarks, "Tokens/s", "Memory", "Bandwidth used")
+    columns = ("Model", *benchmarks, "Tokens/s", "of 50 streams", "Memory", "Bandwidth used")
     return Table("pass@1 of every benchmark, and what an answer costs", columns, rows)
 
 
-def _speed(generation: Json | None) -> tuple[str, str, str]:
-    if generation is None:
-        return "–", "–", "–"
+def _one_stream(generation: Json) -> float:
+    return float(generation["tokens_per_second"])
+
+
+def _speed(generation: Json) -> tuple[str, ...]:
+    together = generation["tokens_per_second_of_50"]
     return (
-        short_number(generation["tokens_per_second"]),
+        short_number(_one_stream(generation)),
+        "–" if together is None else short_number(together),
         size(generation["peak_memory"]),
         percent(generation["bandwidth_share"], 0),
     )
@@ -133,6 +137,6 @@ def _read(path: Path) -> Json:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}.", f"remove {path.parent} and measure again") from error
-    if not isinstance(result, dict) or result.get("schema") != 1:
+    if not isinstance(result, dict) or result.get("schema") != 2:
         raise UserError(f"{path} is of another version.", f"remove {path.parent} and measure again")
     return result

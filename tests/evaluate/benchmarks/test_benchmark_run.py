@@ -78,6 +78,7 @@ def test_every_answer_is_kept_and_judged(model: Path, source: Path, tmp_path: Pa
     assert 0 <= results["pass_at_k"]["1"]["value"] <= 1
     assert results["reference_bits_per_byte"]["value"] > 0
     assert results["generation"]["tokens_per_second"] > 0
+    assert results["generation"]["tokens_per_second_of_50"] > 0
     assert 0 < results["generation"]["bandwidth_share"] < 1
     assert read_scores(folder)[0].startswith("small, py: pass@1")
 

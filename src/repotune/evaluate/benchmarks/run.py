@@ -5,9 +5,10 @@
     verdicts.jsonl       of every answer, in the same order: verdict, detail, CPU seconds
     results.json         the scores, once all is judged
 
-`results.json`: {"schema", "benchmark", "model", "pass_at_k": {k: score}, "groups": {language or kind: {"problems",
+`results.json`: {"schema": 2, "benchmark", "model", "pass_at_k": {k: score}, "groups": {language or kind: {"problems",
 "pass_at_k"}}, "verdicts": {verdict: count}, "reference_bits_per_byte": score or null, "refused", "unusable_languages",
-"generation", "circumstances"}, where a score is {"value", "low", "high"}, 95 %, clustered by problem.
+"generation" (how fast the model is here and what it takes: `_generation`), "circumstances"}, where a score is {"value",
+"low", "high"}, 95 %, clustered by problem.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from repotune.evaluate.sandbox.execution import Outcome, Verdict
 from repotune.evaluate.sandbox.probe import probe, require
 from repotune.infer.engine import Engine
 from repotune.infer.opening import open_engine
+from repotune.infer.speed import measure, throughput
 from repotune.model.weights import read_config
 from repotune.tokenizer.encoding import Codec, load_codec
 
@@ -87,16 +89,17 @@ def run_benchmark(model: Path, asked: Asked, results: Path, console: Console) ->
         write_atomically(folder / "circumstances.json", _json(circumstances))
         there = read_answers(folder / "samples.jsonl")
         _draw_missing(engine, codec, references.usable, there, asked, folder, console)
+        generation = _generation(model, engine)
         answers = read_answers(folder / "samples.jsonl")
         outcomes = _judge(references.usable, answers, level, console)
         write_atomically(folder / "verdicts.jsonl", "".join(map(_verdict_line, answers, outcomes)))
         bits = reference_bits_per_byte(model, references.usable, codec)
         scores = _scores(references, answers, outcomes) | {
-            "schema": 1,
+            "schema": 2,
             "benchmark": _name(asked),
             "model": model.resolve().name,
             "reference_bits_per_byte": bits.as_json() if bits else None,
-            "generation": _generation(model, engine, answers[len(there) :]),
+            "generation": generation,
             "circumstances": circumstances,
         }
         write_atomically(folder / "results.json", _json(scores))
@@ -220,19 +223,17 @@ def _circumstances(
     }
 
 
-def _generation(model: Path, engine: Engine, drawn: Sequence[Answer]) -> dict[str, Any] | None:
-    """How fast answers were drawn, one at a time, the most memory that the process held, and which share of the
-    machine's bandwidth reading all weights for each token is; None where no answer was drawn."""
-    stats = engine.stats()
-    if not drawn or not stats.step_seconds:
-        return None
+def _generation(model: Path, engine: Engine) -> dict[str, Any]:
+    """Tokens a second of one stream, of its prompt, and of 50 streams together (null where the engine has them take
+    turns), the most memory that the process has held, and which share of the machine's bandwidth is used by reading
+    all weights for each token of the one stream."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    speed = stats.steps / stats.step_seconds
-    read = read_config(model).parameters() * _BYTES[engine.precision] * speed
+    speed, together = measure(engine, rounds=1), throughput(engine)
+    read = read_config(model).parameters() * _BYTES[engine.precision] * speed.tokens_per_second
     return {
-        "answers": len(drawn),
-        "tokens_per_second": round(speed, 2),
-        "prompt_tokens_per_second": round((stats.prompt_tokens - stats.reused_tokens) / stats.prefill_seconds, 2),
+        "tokens_per_second": round(speed.tokens_per_second, 2),
+        "prompt_tokens_per_second": round(speed.prompt / speed.cold, 2),
+        "tokens_per_second_of_50": None if together is None else round(together, 2),
         "peak_memory": peak,
         "bandwidth_share": round(read / memory_bandwidth(), 4),
     }
