@@ -151,7 +151,7 @@ def look_up(workspace: Path, ours: Path, peer: Path, count: int) -> dict[str, li
     for number in range(len(store)):
         ids = store.document(number).tolist()[: 64 + count // len(store)]
         cursor.move_to(ids[:63])
-        drafter.propose(ids[:63], 8)
+        drafter.begin(ids[:63])
         for place in range(63, len(ids) - 1):
             began = time.process_time_ns()
             cursor.push(ids[place])
@@ -159,7 +159,8 @@ def look_up(workspace: Path, ours: Path, peer: Path, count: int) -> dict[str, li
             ended = time.process_time_ns()
             found: Any = engine.infgram_ntd(ids[place - DEPTH + 1 : place + 1])
             peer_ended = time.process_time_ns()
-            drafter.propose(ids[: place + 1], 8)
+            drafter.push(ids[place])
+            drafter.propose(8)
             drafted = time.process_time_ns()
             # Where a file ends after the longest context, the peer says so, and ours what follows a shorter one.
             differ += found["suffix_len"] != said.length and 65535 not in found["result_by_token_id"]

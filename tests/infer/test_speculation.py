@@ -23,10 +23,22 @@ class Prophet:
 
     def __init__(self, future: list[int], wrong: float, seed: int = 0) -> None:
         self._future, self._wrong, self._chance = future, wrong, random.Random(seed)
+        self._at = 0
 
-    def propose(self, ids: Sequence[int], most: int) -> list[int]:
-        at = len(ids)
-        drafted = self._future[at : at + self._chance.randrange(most + 1)]
+    def begin(self, ids: Sequence[int]) -> None:
+        self._at = len(ids)
+
+    def push(self, token: int) -> None:
+        self._at += 1
+
+    def rewind(self, count: int) -> None:
+        self._at -= count
+
+    def open_file(self, before: Sequence[int], behind: Sequence[int]) -> None:
+        pass
+
+    def propose(self, most: int) -> list[int]:
+        drafted = self._future[self._at : self._at + self._chance.randrange(most + 1)]
         return [token if self._chance.random() > self._wrong else 11 for token in drafted]
 
     def another(self) -> Prophet:

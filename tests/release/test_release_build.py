@@ -58,7 +58,7 @@ def test_release_json_says_what_it_is_and_what_it_was_made_from(workspace: Path,
     assert facts["scores"] == {"likelihood": results["likelihood"], "infilling": results["infilling"]}
     assert facts["licences"]["PSF-2.0"]["files"] == 20
     assert facts["files"] == {
-        path.name: path.stat().st_size for kind in ("model*", "packed*") for path in release.glob(kind)
+        path.name: path.stat().st_size for kind in ("model*", "*.packed") for path in release.glob(kind)
     }
 
 

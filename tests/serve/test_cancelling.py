@@ -110,7 +110,10 @@ def test_who_waits_at_a_cursor_does_not_wait_for_long_texts(client: httpx.Client
 
 def test_a_full_queue_asks_to_come_back(client: httpx.Client) -> None:
     with ExitStack() as stack:
-        for _ in range(QUEUE_LIMIT + LONG):
+        for _ in range(LONG):
+            stack.enter_context(_long(client))
+        wait_for(client, "num_requests_running", LONG)
+        for _ in range(QUEUE_LIMIT):
             stack.enter_context(_long(client))
         wait_for(client, "num_requests_waiting", QUEUE_LIMIT)
         response = client.post("/v1/completions", json={"prompt": "a"})

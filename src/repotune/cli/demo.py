@@ -49,7 +49,8 @@ def demo(arguments: argparse.Namespace) -> int:
         return 0
     from repotune.serve.run import serve
 
-    serve(project.workspace / "release", project.config.serve, console, report=_report(project))
+    workspace = project.workspace
+    serve(workspace / "release", project.config.serve, console, _report(project), workspace / "index")
     return 0
 
 

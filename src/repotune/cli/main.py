@@ -157,6 +157,7 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.add_argument("--host", help="address to listen on (default: serve.host, which is loopback)")
     serve.add_argument("--port", type=int, help="port to listen on (default: serve.port; 0 takes a free one)")
     serve.add_argument("--release", type=Path, help="a release folder (default: this project's)")
+    serve.add_argument("--index", type=Path, help="the index of the code it was trained on (default: this project's)")
     _with_config(serve)
 
     speed = _command(commands, "speed", "speed:speed", "measure how fast a model answers on this machine")

@@ -99,17 +99,19 @@ def serve(arguments: argparse.Namespace) -> int:
     from repotune.core.config import ServeSettings
     from repotune.serve.run import serve as serve_release
 
-    report = None
+    report, index = None, arguments.index
     if arguments.release is None:
         project = open_project(arguments.config)
         settings, release = project.config.serve, project.workspace / "release"
         require_artefact(release)
         page = project.workspace / "report" / "report.html"
         report = page if page.is_file() else None
+        own = project.workspace / "index"
+        index = index or (own if own.is_dir() else None)
     else:
         settings, release = ServeSettings(), arguments.release
     chosen = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
-    serve_release(release, ServeSettings(**{**settings.model_dump(), **chosen}), Console(), report=report)
+    serve_release(release, ServeSettings(**{**settings.model_dump(), **chosen}), Console(), report, index)
     return 0
 
 

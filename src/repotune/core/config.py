@@ -208,17 +208,22 @@ class EvaluateSettings(Section):
 class ReleaseSettings(Section):
     """What is shipped beside the Hugging Face folder."""
 
-    gguf: tuple[Literal["f32", "q8_0"], ...] = ("f32", "q8_0")
+    gguf: tuple[Literal["f32", "f16", "q8_0", "q4_0"], ...] = ("f32", "q8_0")
     packed: tuple[Literal["int8", "int4"], ...] = ("int8",)
 
 
 class ServeSettings(Section):
-    """Where the server listens, on loopback until told otherwise, and the weights that it reads. "auto" is bf16 on a
-    GPU and int8 on a CPU."""
+    """Where the server listens, on loopback until told otherwise, and what it reads: `weights` (auto is bf16 on a GPU and
+    what the release recommends on a CPU) and the `index` of the project's code. Completions that repeat `repeat_tokens`
+    of it or more say so, and are withheld where that code is not under one of `allowed_licences` (SPDX ids; with none,
+    nothing is)."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8750, ge=0, le=65535)
     weights: Literal["auto", "f32", "bf16", "int8", "int4"] = "auto"
+    index: bool = True
+    repeat_tokens: int = Field(default=48, ge=8)
+    allowed_licences: tuple[str, ...] = ()
 
 
 class Config(Section):

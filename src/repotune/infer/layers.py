@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from repotune.infer.cache import Cache
 from repotune.model.attention import alibi_slopes, frequencies
 from repotune.model.configuration import ModelConfig
+from repotune.model.layouts.gguf import interleave
 
 # From this many rows, attention's products in bfloat16 pay for converting the held keys and values (12 heads over 4,
 # 512 tokens held: 64 rows 746 → 548 µs, 512 rows 7.0 → 4.3 ms; 16 rows 216 → 239 µs).
@@ -151,17 +152,8 @@ def attend(query_HTE: Tensor, keys_KSE: Tensor, values_KSE: Tensor, bias_HTS: Te
     return torch.bmm(weights_KTS, values_KSE).view(H, T, E)
 
 
-def interleave(rows: Tensor, heads: int) -> Tensor:
-    """Rows of a matrix, or numbers of a bias, with each head's two halves interleaved, so that a pair that rotates
-    together lies together.
-
-    Scores do not change when queries and keys are permuted alike, and a rotation becomes one complex product
-    (4.5 against 11 µs a layer and token). llama.cpp's weights of Llama's family have this order too.
-    """
-    return rows.view(heads, 2, rows.shape[0] // heads // 2, -1).transpose(1, 2).reshape(rows.shape)
-
-
 def rotate(x_THE: Tensor, rotation_T1E: Tensor) -> Tensor:
-    """RoPE (Su et al. 2021) over interleaved pairs."""
+    """RoPE (Su et al. 2021) over interleaved pairs: scores do not change when queries and keys are permuted alike, and
+    a rotation becomes one complex product (4.5 against 11 µs a layer and token)."""
     pairs_THE = torch.view_as_complex(x_THE.view(*x_THE.shape[:-1], -1, 2))
     return torch.view_as_real(pairs_THE * rotation_T1E).flatten(-2)

@@ -23,7 +23,7 @@ _BITS: dict[str, Bits] = {"int8": 8, "int4": 4}
 
 
 def open_engine(folder: Path, weights: Weights = "auto", threads: int | None = None) -> Engine:
-    """The engine of the Hugging Face folder `folder`.
+    """The engine of the Hugging Face folder, or GGUF file, `folder`.
 
     `weights` "auto" is bf16 on a GPU and int8 on a CPU, or bf16 or f32 there for a shape that the kernels do not know.
     Packed weights are mapped from the folder where it has them, and packed in memory where not. `threads` is how many
@@ -53,9 +53,10 @@ def _open_network(folder: Path, weights: Weights, threads: int | None) -> Engine
     import torch
 
     from repotune.infer.decoder import Decoder
+    from repotune.model.gguf_reading import load_gguf
     from repotune.model.weights import load_model
 
-    network = load_model(folder)
+    network = load_gguf(folder) if folder.suffix == ".gguf" else load_model(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bits = _BITS.get("int8" if weights == "auto" else weights)
     if bits and (reason := _no_kernels(network.config, device.type)) is None:

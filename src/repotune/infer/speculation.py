@@ -25,46 +25,57 @@ class DraftedEngine:
         self._engine, self._drafter, self._most = engine, drafter, most
         self.context, self.vocabulary, self.precision = engine.context, engine.vocabulary, engine.precision
         self.drafted = self.kept = 0
-        self._ids: list[int] = []
+        self._held = 0
         self._ahead: list[int] = []
         self._rows: list[Logits] = []
 
+    def open_file(self, before: Sequence[int], behind: Sequence[int]) -> None:
+        """See `Drafter.open_file`; holds until it is called again."""
+        self._drafter.open_file(before, behind)
+
     def prefill(self, ids: Sequence[int]) -> Logits:
         """See `Engine.prefill`."""
-        self._ids, self._ahead, self._rows = list(ids), [], []
-        return self._engine.prefill(ids)
+        self._held, self._ahead, self._rows = len(ids), [], []
+        logits_V = self._engine.prefill(ids)
+        self._drafter.begin(ids)
+        return logits_V
 
     def step(self, token: int) -> Logits:
         """See `Engine.step`: without a pass where `token` is what was drafted."""
-        if self._ahead and self._ahead[0] == token:
+        drafted = bool(self._ahead) and self._ahead[0] == token
+        if drafted:
             del self._ahead[0]
             self.kept += 1
         else:
             self._take_back()
-            room = self.context - len(self._ids) - 1
-            self._ahead = self._drafter.propose([*self._ids, token], min(self._most, room)) if room > 0 else []
+        self._drafter.push(token)
+        self._held += 1
+        if not drafted:
+            room = self.context - self._held
+            self._ahead = self._drafter.propose(min(self._most, room)) if room > 0 else []
             self.drafted += len(self._ahead)
             self._rows = list(self._engine.extend([token, *self._ahead]))
-        self._ids.append(token)
         return self._rows.pop(0)
 
     def extend(self, ids: Sequence[int]) -> Logits:
         """See `Engine.extend`."""
         self._take_back()
         logits_TV = self._engine.extend(ids)
-        self._ids += ids
+        for token in ids:
+            self._drafter.push(token)
+        self._held += len(ids)
         return logits_TV
 
     def rewind(self, count: int) -> None:
         """See `Engine.rewind`."""
         self._take_back()
         self._engine.rewind(count)
-        del self._ids[len(self._ids) - count :]
+        self._drafter.rewind(count)
+        self._held -= count
 
     def end(self) -> None:
         """See `Engine.end`."""
         self._take_back()
-        self._ids = []
         self._engine.end()
 
     def another(self) -> DraftedEngine:

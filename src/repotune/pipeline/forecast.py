@@ -29,7 +29,7 @@ from repotune.pipeline.steps import build_steps
 # as on the standard library (docs/lab-log.md).
 _KEPT_SHARE, _BYTES_PER_TOKEN = 0.85, 3.6
 # Bytes per second of the steps that read the corpus, on two cores, and seconds of those whose length hardly varies.
-_RATES = {"corpus": 2.0e6, "tokenizer": 2.5e6, "tokens": 10e6}
+_RATES = {"corpus": 2.0e6, "tokenizer": 2.5e6, "tokens": 10e6, "index": 1.0e6}
 _SECONDS = {"plan": 12.0, "release": 10.0, "trial": 20.0, "report": 2.0}
 _SECONDS_PER_ITEM = 0.7  # of each of seven kinds, answered by the model and the n-gram
 

@@ -1,4 +1,4 @@
-"""The steps from repositories to report, in order: nine, and one before the tokenizer where a base is gone on from.
+"""The steps from repositories to report, in order: ten, and one before the tokenizer where a base is gone on from.
 
 A room is imported only when its step runs.
 """
@@ -28,6 +28,7 @@ def build_steps(project: Project, master: str = "") -> list[Step]:
         _run(project),
         _results(project),
         _release(project),
+        _index(),
         _trial(),
         _report(project),
     ]
@@ -197,6 +198,20 @@ def _release(project: Project) -> Step:
     )
 
 
+def _index() -> Step:
+    def run(work: Work) -> None:
+        from repotune.infer.index.step import build_index
+
+        build_index(work)
+
+    return Step(
+        name="index",
+        title="Index: your code at hand, for drafts, probabilities and attribution",
+        run=run,
+        inputs=("corpus", "tokens", "release"),
+    )
+
+
 def _trial() -> Step:
     def run(work: Work) -> None:
         from repotune.core.config import ServeSettings
@@ -209,7 +224,7 @@ def _trial() -> Step:
         name="trial",
         title="Trial: start the server and ask it for completions",
         run=run,
-        inputs=("corpus", "release"),
+        inputs=("corpus", "release", "index"),
         volatile=frozenset({"trial.json", "log.txt"}),
     )
 

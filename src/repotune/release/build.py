@@ -3,7 +3,8 @@
 `release.json`: `schema`, `name`, `version`, `created_from` ({input: hash of its contents}), `checkpoint`, `prompt`,
 `parameters`, `context`, `licences` and `languages` (as in the corpus' summary.json), `verdict`, `scores`, `files`
 ({name: bytes}) and `quality`: what packed weights and the q8_0 file cost against the exact weights, on held-out text;
-`weights`: what the server reads on a CPU unless told otherwise, int4 only where nothing was lost by it.
+`model_hash`: what an index knows
+the model by; `weights`: what the server reads on a CPU unless told otherwise, int4 only where nothing was lost by it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from repotune.core.hardware import available_cores
 from repotune.infer.cpu.engine import CpuEngine
 from repotune.infer.cpu.packed import Bits, open_packed, packable, packed_name, write_packed
 from repotune.infer.cpu.packing import pack_network
+from repotune.infer.index.gate import model_hash
 from repotune.model.network import Network
 from repotune.model.weights import CONFIG_NAME, WEIGHTS_NAME, load_model
 from repotune.release.card import render_card
@@ -63,9 +65,10 @@ def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
         "scores": {measure: results[measure] for measure in ("likelihood", "infilling")},
         "files": {
             path.name: path.stat().st_size
-            for path in sorted([*work.folder.glob("model*"), *work.folder.glob("packed*")])
+            for path in sorted([*work.folder.glob("model*"), *work.folder.glob("*.packed")])
         },
         "quality": {kind: loss.as_json() for kind, loss in quality.items()},
+        "model_hash": model_hash(work.folder),
         "weights": "int4" if "int4" in quality and quality["int4"].negligible else "int8",
     }
     write_atomically(work.folder / FACTS_NAME, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
@@ -102,7 +105,7 @@ def _write_and_measure(work: Work, settings: ReleaseSettings, network: Network, 
 
 
 def _weights(folder: Path) -> list[Path]:
-    return sorted(path for kind in ("model*", "packed*") for path in folder.glob(kind))
+    return sorted(path for kind in ("model*", "*.packed") for path in folder.glob(kind))
 
 
 def _prompt(codec: Codec) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from repotune.infer.engine import Engine
+from repotune.infer.assistance import AssistedEngine
+from repotune.serve.attribution import Attribution
 from repotune.serve.completion import Completer
 from repotune.serve.errors import HANDLERS, RefusalError
 from repotune.serve.facts import ReleaseFacts
@@ -39,11 +40,18 @@ _REPORT_POLICY = (
 )
 
 
-def create_app(engine: Engine, codec: Codec, facts: ReleaseFacts, host: str, report: Path | None = None) -> Starlette:
+def create_app(
+    engine: AssistedEngine,
+    codec: Codec,
+    facts: ReleaseFacts,
+    host: str,
+    report: Path | None = None,
+    attribution: Attribution | None = None,
+) -> Starlette:
     """The ASGI application for one engine. `host` is the address it will be bound to."""
     scheduler = Scheduler(engine, codec)
     metrics = Metrics(scheduler)
-    completer = Completer(engine, codec, scheduler, metrics)
+    completer = Completer(engine, codec, scheduler, metrics, attribution)
     openai, infill, page = OpenAI(completer, facts.name), Infill(completer, facts.name), Page(facts, report is not None)
 
     @asynccontextmanager

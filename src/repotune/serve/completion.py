@@ -8,20 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from starlette.concurrency import run_in_threadpool
 
 from repotune.core.errors import RepotuneError
+from repotune.infer.assistance import AssistedEngine
 from repotune.infer.decoding import Sampling, Token
-from repotune.infer.engine import Engine
 from repotune.infer.prompts import continuation_prompt, infilling_prompt
+from repotune.serve.attribution import Attribution
 from repotune.serve.metrics import Metrics
 from repotune.serve.postprocess import Trimmer
 from repotune.serve.scheduler import Generation, Scheduler, Task
 from repotune.serve.typed_through import Answers, Told
 from repotune.tokenizer.encoding import Codec
 
+_AT_HAND = 20_000  # characters on either side of the cursor
 _UNTRIMMED = 2**31  # as the room for a prompt: its whole text is encoded
 
 Finish = Literal["stop", "length"]
@@ -61,21 +63,32 @@ class Chunk:
 class Completer:
     """Answers questions with one engine. The scheduler runs between its `start` and its `close`."""
 
-    def __init__(self, engine: Engine, codec: Codec, scheduler: Scheduler, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        engine: AssistedEngine,
+        codec: Codec,
+        scheduler: Scheduler,
+        metrics: Metrics,
+        attribution: Attribution | None,
+    ) -> None:
         self.codec = codec
         self.context = engine.context
         self._metrics = metrics
         self._scheduler = scheduler
         self._answers = Answers()
+        self._attribution = attribution
 
     async def begin(self, ask: Ask) -> Completion:
         """Admits `ask`. Raises PromptTooLongError for a plain prompt, and BusyError."""
         arrived = time.perf_counter()
         if told := self._answers.rest(ask):
             self._metrics.typed_through()
-            return Completion(ask, told, self._metrics, self._answers, arrived)
+            return self._completion(ask, told, arrived)
         task = await run_in_threadpool(self._task, ask)  # encoding a long file would hold up the event loop
-        return Completion(ask, self._scheduler.admit(task), self._metrics, self._answers, arrived)
+        return self._completion(ask, self._scheduler.admit(task), arrived)
+
+    def _completion(self, ask: Ask, generation: Generation | Told, arrived: float) -> Completion:
+        return Completion(ask, generation, self._metrics, self._answers, self._attribution, arrived)
 
     def _task(self, ask: Ask) -> Task:
         if ask.suffix is None:
@@ -90,7 +103,11 @@ class Completer:
         max_tokens = min(ask.max_tokens, self.context // 2)
         prompt = infilling_prompt(self.codec, ask.prefix, ask.suffix, ask.path, self.context - max_tokens)
         left = self.context - max_tokens - len(prompt)
-        return Task([*self._before(ask.extras, left), *prompt], max_tokens, ask.sampling, ask.stop)
+        # The prompt may leave out much of the file; what the file repeats is looked up in more of it.
+        before = self.codec.encode(ask.prefix[-_AT_HAND:])
+        behind = self.codec.encode(ask.suffix[:_AT_HAND])
+        prompt = [*self._before(ask.extras, left), *prompt]
+        return Task(prompt, max_tokens, ask.sampling, ask.stop, before=before, behind=behind)
 
     def _before(self, extras: Sequence[tuple[str, str]], room: int) -> list[int]:
         """The last of `extras` that fit, each as a document like those that precede one in training."""
@@ -108,7 +125,13 @@ class Completion:
     """One completion under way. Iterate for its chunks; afterwards, or after `close`, the figures are final."""
 
     def __init__(
-        self, ask: Ask, generation: Generation | Told, metrics: Metrics, answers: Answers, arrived: float
+        self,
+        ask: Ask,
+        generation: Generation | Told,
+        metrics: Metrics,
+        answers: Answers,
+        attribution: Attribution | None,
+        arrived: float,
     ) -> None:
         self.text = ""
         self.finish: Finish | None = None
@@ -117,7 +140,8 @@ class Completion:
         self.decode_seconds = 0.0
         self._ask = ask
         self._generation = generation
-        self._metrics, self._answers = metrics, answers
+        self.repeats: list[dict[str, Any]] = []
+        self._metrics, self._answers, self._attribution = metrics, answers, attribution
         self._arrived = arrived
         trimmed = ask.suffix is None or isinstance(generation, Told)
         self._trimmer = None if trimmed else Trimmer(ask.prefix, ask.suffix or "")
@@ -132,6 +156,30 @@ class Completion:
         return self._generation.prefill_seconds
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:
+        attribution = self._attribution
+        if attribution is None:
+            async for chunk in self._chunks():
+                yield chunk
+            return
+        # A licence may forbid the whole: then nothing can be shown before the end is known.
+        held: list[Chunk] = []
+        async for chunk in self._chunks():
+            if self.finish:
+                verdict = await run_in_threadpool(attribution.judge, self._ask.prefix, self.text, self._ask.path)
+                self.repeats = verdict.repeats
+                if not verdict.allowed:
+                    self._metrics.withheld()
+                    self.text, self.finish = "", "stop"
+                    yield Chunk("", ())
+                    return
+            if attribution.refuses:
+                held.append(chunk)
+            else:
+                yield chunk
+        if held:
+            yield Chunk(self.text, tuple(token for chunk in held for token in chunk.tokens))
+
+    async def _chunks(self) -> AsyncIterator[Chunk]:
         first = 0.0
         async for piece in self._generation:
             now = time.perf_counter()

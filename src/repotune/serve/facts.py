@@ -29,6 +29,7 @@ class ReleaseFacts(BaseModel):
     languages: dict[str, Amount]
     verdict: str
     weights: Literal["int8", "int4"] = "int8"
+    model_hash: str = ""
 
     def main_language(self) -> str:
         """The language with the most bytes; empty where there is none."""

@@ -116,6 +116,8 @@ class _Answer:
             "stop_type": "limit" if completion.finish == "length" else "eos",
             "timings": self._timings(),
         }
+        if completion.repeats:
+            answer["repeats"] = completion.repeats
         return _chosen(answer, self._fields) if self._fields else answer
 
     def _timings(self) -> dict[str, float]:

@@ -39,6 +39,9 @@ class Metrics:
             "Answers that were the rest of an earlier one, without the model",
             registry=registry,
         )
+        self._withheld = Counter(
+            "repotune_withheld", "Completions that repeat code under a licence that is not allowed", registry=registry
+        )
         self._generated = Counter("repotune_generation_tokens", "Tokens generated", registry=registry)
         self._finished = Counter(
             "repotune_request_success",
@@ -59,6 +62,9 @@ class Metrics:
 
     def typed_through(self) -> None:
         self._typed_through.inc()
+
+    def withheld(self) -> None:
+        self._withheld.inc()
 
     def completed(self, reason: str, seconds: float, tokens: int) -> None:
         self._finished.labels(reason).inc()

@@ -138,13 +138,14 @@ class _Answer:
     async def whole(self) -> dict[str, Any]:
         async for chunk in self._completion:
             self._read(chunk)
-        return {**self._frame, "choices": [self._choice(self._completion.text)], "usage": self._usage()}
+        answer = {**self._frame, "choices": [self._choice(self._completion.text)], "usage": self._usage()}
+        return answer | self._repeats()
 
     async def events(self) -> AsyncIterator[str]:
         async for chunk in self._completion:
             self._read(chunk)
             if chunk.text or self._completion.finish:
-                yield event({**self._frame, "choices": [self._choice(chunk.text)]})
+                yield event({**self._frame, "choices": [self._choice(chunk.text)], **self._repeats()})
         if self._usage_event:
             yield event({**self._frame, "choices": [], "usage": self._usage()})
         yield event("[DONE]")
@@ -157,6 +158,10 @@ class _Answer:
         completion = self._completion
         log_probabilities = self._tokens.take(len(completion.text)) if self._tokens else None
         return {"index": 0, "text": text, "logprobs": log_probabilities, "finish_reason": completion.finish}
+
+    def _repeats(self) -> dict[str, Any]:
+        """Ours: what the completion repeats of the indexed code, known at its end."""
+        return {"repeats": self._completion.repeats} if self._completion.repeats else {}
 
     def _usage(self) -> dict[str, Any]:
         prompt, generated = self._completion.prompt_tokens, self._completion.completion_tokens

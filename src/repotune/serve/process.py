@@ -3,8 +3,8 @@
     with running_server(release, settings, log_path) as url:
         …
 
-The child (`python -m repotune.serve.process FOLDER SETTINGS`) prints its address as its only line on stdout and ends
-when its stdin does: the kernel closes that pipe however the parent ends, on Linux and on macOS.
+The child (`python -m repotune.serve.process FOLDER SETTINGS [INDEX]`) prints its address as its only line on stdout and
+ends when its stdin does: the kernel closes that pipe however the parent ends, on Linux and on macOS.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ _STOP_SECONDS = 15
 
 
 @contextmanager
-def running_server(release_folder: Path, settings: ServeSettings, log_path: Path) -> Iterator[str]:
+def running_server(
+    release_folder: Path, settings: ServeSettings, log_path: Path, index: Path | None = None
+) -> Iterator[str]:
     """Runs a server in a process, with its stderr in `log_path`; gives its address, http://HOST:PORT.
 
     Raises UserError, with the end of the log, where it does not start. The server is gone when the block ends.
     """
     command = [sys.executable, "-m", "repotune.serve.process", str(release_folder), settings.model_dump_json()]
+    command += [str(index)] if index else []
     with (
         log_path.open("w", encoding="utf-8") as log,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as child,
@@ -67,12 +70,12 @@ def _end_with_stdin() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _child(release_folder: Path, settings: ServeSettings) -> int:
+def _child(release_folder: Path, settings: ServeSettings, index: Path | None) -> int:
     from repotune.serve.run import open_server
 
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
-        bound = open_server(release_folder, settings)
+        bound = open_server(release_folder, settings, index=index)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -82,4 +85,5 @@ def _child(release_folder: Path, settings: ServeSettings) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_child(Path(sys.argv[1]), ServeSettings.model_validate_json(sys.argv[2])))
+    _index = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    sys.exit(_child(Path(sys.argv[1]), ServeSettings.model_validate_json(sys.argv[2]), _index))

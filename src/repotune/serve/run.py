@@ -13,13 +13,14 @@ import uvicorn
 from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
-from repotune.infer.index.cursor import Cursor
-from repotune.infer.index.drafting import IndexDrafter
+from repotune.infer.assistance import assist
+from repotune.infer.index.folder import Index, open_index
+from repotune.infer.index.gate import Gate, model_hash, read_gate
 from repotune.infer.opening import Weights, open_engine
-from repotune.infer.speculation import DraftedEngine
 from repotune.serve.app import create_app
+from repotune.serve.attribution import Attribution
 from repotune.serve.facts import ReleaseFacts, read_facts
-from repotune.tokenizer.encoding import load_codec
+from repotune.tokenizer.encoding import Codec, load_codec
 
 _GRACE_SECONDS = 2  # for answers under way, when told to stop
 
@@ -37,12 +38,18 @@ class BoundServer:
         self.server.run(sockets=[self.listener])
 
 
-def serve(release_folder: Path, settings: ServeSettings, console: Console, report: Path | None = None) -> None:
-    """Serves `release_folder` until Ctrl-C; `report` is shown at /report.
+def serve(
+    release_folder: Path,
+    settings: ServeSettings,
+    console: Console,
+    report: Path | None = None,
+    index: Path | None = None,
+) -> None:
+    """Serves `release_folder` until Ctrl-C; `report` is shown at /report, and `index` is the project's.
 
     Raises UserError for a folder without a release and for an address that cannot be taken.
     """
-    bound = open_server(release_folder, settings, report)
+    bound = open_server(release_folder, settings, report, index)
     console.say(f"serving {release_folder} at {bound.url} — Ctrl-C stops it")
     if settings.host not in ("127.0.0.1", "localhost", "::1"):
         console.warn(f"whoever reaches {settings.host} can use it: there is no password")
@@ -51,16 +58,19 @@ def serve(release_folder: Path, settings: ServeSettings, console: Console, repor
     console.say("stopped")
 
 
-def open_server(release_folder: Path, settings: ServeSettings, report: Path | None = None) -> BoundServer:
+def open_server(
+    release_folder: Path, settings: ServeSettings, report: Path | None = None, index: Path | None = None
+) -> BoundServer:
     """Takes the address and loads the model. Raises UserError as `serve`."""
     facts = read_facts(release_folder)
     listener = _listen(settings)
     try:
         codec = load_codec(release_folder)
         engine = open_engine(release_folder, _weights(settings, facts, release_folder))
-        # What is typed repeats what stands in the file: guesses from there cost no model and change no answer.
-        drafted = DraftedEngine(engine, IndexDrafter(Cursor(None, codec.special)))
-        app = create_app(drafted, codec, facts, settings.host, report)
+        found = _index(settings, index)
+        gate = None if found is None else _gate(found, facts, release_folder)
+        assisted = assist(engine, codec.special, found, gate)
+        app = create_app(assisted, codec, facts, settings.host, report, _attribution(found, codec, settings))
     except BaseException:
         listener.close()
         raise
@@ -78,9 +88,28 @@ def open_server(release_folder: Path, settings: ServeSettings, report: Path | No
     return BoundServer(uvicorn.Server(config), listener, f"http://{host}:{listener.getsockname()[1]}")
 
 
+def _index(settings: ServeSettings, folder: Path | None) -> Index | None:
+    if folder is not None and settings.index:
+        return open_index(folder)
+    if settings.allowed_licences:
+        raise UserError(
+            "serve.allowed_licences needs the index of the code that was trained on.",
+            "repotune run builds it; serve with --index FOLDER, and serve.index = true",
+        )
+    return None
+
+
+def _gate(index: Index, facts: ReleaseFacts, release_folder: Path) -> Gate | None:
+    return read_gate(index.folder, facts.model_hash or model_hash(release_folder), index.tokenizer)
+
+
+def _attribution(index: Index | None, codec: Codec, settings: ServeSettings) -> Attribution | None:
+    return None if index is None else Attribution(index, codec, settings.repeat_tokens, settings.allowed_licences)
+
+
 def _weights(settings: ServeSettings, facts: ReleaseFacts, release_folder: Path) -> Weights:
     """What the release recommends, unless told otherwise: on a GPU, and for shapes without packed weights, auto."""
-    recommended = release_folder / f"packed-{facts.weights}.safetensors"
+    recommended = release_folder / f"{facts.weights}.packed"
     return facts.weights if settings.weights == "auto" and recommended.is_file() else settings.weights
 
 

@@ -11,12 +11,13 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from repotune.core.errors import RepotuneError
+from repotune.infer.assistance import AssistedEngine
 from repotune.infer.cpu.pages import PagesFullError
 from repotune.infer.decoding import Piece, Sampling, generate
-from repotune.infer.engine import Cancelled, Engine
+from repotune.infer.engine import Cancelled
 from repotune.tokenizer.encoding import Codec
 
 STREAMS = 4  # together they cost a pass little more than one: its time is that of reading the weights
@@ -29,13 +30,16 @@ class BusyError(RepotuneError):
 
 @dataclass(frozen=True)
 class Task:
-    """What the engine is asked: to continue `prompt` (token ids). Somebody waits at a cursor for what is `urgent`."""
+    """What the engine is asked: to continue `prompt` (token ids). Somebody waits at a cursor for what is `urgent`;
+    `before` and `behind` it stand the ids of the file at hand."""
 
     prompt: list[int]
     max_tokens: int
     sampling: Sampling
     stop: tuple[str, ...] = ()
     urgent: bool = True
+    before: list[int] = field(default_factory=list)
+    behind: list[int] = field(default_factory=list)
 
 
 class Generation:
@@ -75,11 +79,13 @@ class Generation:
 class Scheduler:
     """Runs generations on `streams` engines of the same weights. `start` and `close` frame its use."""
 
-    def __init__(self, engine: Engine, codec: Codec, queue_limit: int = QUEUE_LIMIT, streams: int = STREAMS) -> None:
+    def __init__(
+        self, engine: AssistedEngine, codec: Codec, queue_limit: int = QUEUE_LIMIT, streams: int = STREAMS
+    ) -> None:
         self._codec = codec
         self._limit = queue_limit
         self._waiting: deque[Generation] = deque()
-        self._running: dict[Generation, Engine] = {}
+        self._running: dict[Generation, AssistedEngine] = {}
         self._closed = False
         self._changed = threading.Condition()
         engines = [engine, *(engine.another() for _ in range(1, streams))]
@@ -138,7 +144,7 @@ class Scheduler:
             generation.deliver(None)
         generation.cancelled.set()
 
-    def _next(self, engine: Engine, urgent_only: bool) -> Generation | None:
+    def _next(self, engine: AssistedEngine, urgent_only: bool) -> Generation | None:
         """Waits for a generation to run on `engine`: the first that is urgent, else the first. None at the end."""
         with self._changed:
             while not self._closed:
@@ -151,7 +157,7 @@ class Scheduler:
                 self._changed.wait()
         return None
 
-    def _work(self, engine: Engine, urgent_only: bool) -> None:
+    def _work(self, engine: AssistedEngine, urgent_only: bool) -> None:
         while (generation := self._next(engine, urgent_only)) is not None:
             try:
                 self._generate(generation, engine)
@@ -166,10 +172,11 @@ class Scheduler:
                 engine.end()  # a cancel that came too late is not for the next one
             generation.deliver(None)
 
-    def _generate(self, generation: Generation, engine: Engine) -> None:
+    def _generate(self, generation: Generation, engine: AssistedEngine) -> None:
         if generation.cancelled.is_set():
             return
         task, before = generation.task, engine.stats()
+        engine.open_file(task.before, task.behind)
         first = True
         limits = task.sampling, task.max_tokens, task.stop
         for piece in generate(engine, self._codec, task.prompt, *limits, heal=True):

@@ -70,7 +70,8 @@ def build_trial(work: Work, settings: ServeSettings) -> None:
             "No held-out file has a line to ask about.", "give more repositories, or a larger corpus.test_share"
         )
     started = time.perf_counter()
-    with running_server(work.inputs["release"], settings, work.folder / "log.txt") as url:
+    index = work.inputs.get("index")
+    with running_server(work.inputs["release"], settings, work.folder / "log.txt", index) as url:
         ready_seconds = time.perf_counter() - started
         with (
             httpx.Client(base_url=url, timeout=60, trust_env=False) as client,

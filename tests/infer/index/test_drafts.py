@@ -17,30 +17,36 @@ from repotune.tokenizer.encoding import Codec
 from repotune.tokenizer.packing import TokenStore
 
 
+def proposed(drafter: IndexDrafter, ids: list[int], most: int) -> list[int]:
+    """What is drafted behind `ids`."""
+    drafter.begin(ids)
+    return drafter.propose(most)
+
+
 def test_a_file_that_repeats_itself_is_drafted_without_an_index() -> None:
     drafter = IndexDrafter(Cursor(None, {0}))
-    assert drafter.propose([5, 6, 7, 8, 9, 1, 2, 5, 6, 7], 4) == [8, 9, 1, 2]
-    assert drafter.propose([5, 6, 7, 8, 9, 1, 2, 5, 6, 7], 1) == [8]
-    assert drafter.propose([5, 6, 7], 4) == []
+    assert proposed(drafter, [5, 6, 7, 8, 9, 1, 2, 5, 6, 7], 4) == [8, 9, 1, 2]
+    assert proposed(drafter, [5, 6, 7, 8, 9, 1, 2, 5, 6, 7], 1) == [8]
+    assert proposed(drafter, [5, 6, 7], 4) == []
 
 
 def test_a_draft_never_goes_into_special_tokens_or_past_the_end_of_a_text() -> None:
     drafter = IndexDrafter(Cursor(None, {0}), least=0.01)
-    assert drafter.propose([5, 6, 7, 8, 0, 9, 5, 6, 7], 8) == [8]
+    assert proposed(drafter, [5, 6, 7, 8, 0, 9, 5, 6, 7], 8) == [8]
     drafter.cursor.open_file([], [3, 4, 5, 6])
-    assert drafter.propose([3, 4], 8) == [5, 6]
+    assert proposed(drafter, [3, 4], 8) == [5, 6]
 
 
 def test_places_vote() -> None:
     drafter = IndexDrafter(Cursor(None, {0}), least=0.01)
     often, once = [1, 2, 3, 4, 5], [1, 2, 3, 9, 9]
-    assert drafter.propose([*often, *once, *often, *often, 1, 2], 3) == [3, 4, 5]
+    assert proposed(drafter, [*often, *once, *often, *often, 1, 2], 3) == [3, 4, 5]
 
 
 def test_a_draft_ends_where_it_is_unlikely() -> None:
     text = [token for round_ in range(12) for token in (1, 2, 20 + round_)] + [1]
     drafter = IndexDrafter(Cursor(None, {0}))
-    draft = (drafter.propose(text, 5), drafter.draft(5))
+    draft = (proposed(drafter, text, 5), drafter.draft(5))
     assert draft[0] == [2] and draft[1].confidence == pytest.approx((trust(1),))
 
 
@@ -49,11 +55,11 @@ def test_indexed_code_is_drafted_from_its_file(index: Index, workspace: dict[str
     drafter = IndexDrafter(Cursor(index, codec.special))
     right = 0
     for place in range(100, 400, 10):
-        drafted = drafter.propose(ids[:place], 8)
+        drafted = proposed(drafter, ids[:place], 8)
         assert len(drafted) <= 8
         right += drafted == ids[place : place + 8]
     assert right >= 28
-    assert drafter.another().propose(ids[:200], 8) == ids[200:208]
+    assert proposed(drafter.another(), ids[:200], 8) == ids[200:208]
 
 
 def test_text_is_the_same_with_drafts_and_without(index: Index, llama_folder: Path, codec: Codec) -> None:

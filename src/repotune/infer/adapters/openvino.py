@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Sequences that are held beside those under way: a few files, or people, before one evicts another.
 IDLE = 4
-# Masked tokens cost attention a little; a copy of the state without them costs 15 ms at 125M parameters.
+# Masked tokens cost attention a little, and a copy of the state without them costs a pass over it.
 MOST_STALE = 256
 # Between pieces of a prompt it is looked whether the call was cancelled, should the request have missed it.
 CHUNK = 512

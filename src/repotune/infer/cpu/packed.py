@@ -60,8 +60,8 @@ def packable(config: ModelConfig) -> bool:
 
 
 def packed_name(bits: Bits) -> str:
-    """What the packed weights of a model's folder are called."""
-    return f"packed-int{bits}.safetensors"
+    """What the packed weights of a model's folder are called: not *.safetensors, of which vLLM loads all there are."""
+    return f"int{bits}.packed"
 
 
 def write_packed(model: PackedModel, path: Path) -> None:

@@ -1,7 +1,8 @@
 """Drafts for speculative decoding: what the next tokens will be, if the file or the corpus repeats itself.
 
-    drafter = Drafter(Cursor(index, codec.special))
-    tokens = drafter.propose(ids, most=8)
+    drafter = IndexDrafter(Cursor(index, codec.special))
+    drafter.begin(ids)
+    tokens = drafter.propose(most=8)
 
 The engine checks all of them in one pass and keeps those that it would have written, so greedy output stays as it is
 (Leviathan et al. 2023). They are looked up rather than computed: in the file at hand (prompt look-up: Saxena 2023) and
@@ -29,9 +30,20 @@ first tokens that places agree on, those after contexts of 2, 4, 8 and 12 tokens
 class Drafter(Protocol):
     """What proposes drafts."""
 
-    def propose(self, ids: Sequence[int], most: int) -> list[int]:
-        """Up to `most` tokens that may come after `ids`; none where nothing is known. Quickest where `ids` are those
-        of the last call and some more."""
+    def begin(self, ids: Sequence[int]) -> None:
+        """Makes `ids` the sequence."""
+
+    def push(self, token: int) -> None:
+        """Appends a token to the sequence."""
+
+    def rewind(self, count: int) -> None:
+        """Takes the last `count` tokens back."""
+
+    def propose(self, most: int) -> list[int]:
+        """Up to `most` tokens that may come next; none where nothing is known."""
+
+    def open_file(self, before: Sequence[int], behind: Sequence[int]) -> None:
+        """Sets what stands before and behind the cursor in the file at hand."""
 
     def another(self) -> Drafter:
         """One for another sequence."""
@@ -53,10 +65,25 @@ class IndexDrafter:
         self.cursor = cursor
         self._least = least
 
-    def propose(self, ids: Sequence[int], most: int) -> list[int]:
-        """See `Drafter.propose`."""
+    def begin(self, ids: Sequence[int]) -> None:
+        """See `Drafter.begin`."""
         self.cursor.move_to(ids)
+
+    def push(self, token: int) -> None:
+        """See `Drafter.push`."""
+        self.cursor.push(token)
+
+    def rewind(self, count: int) -> None:
+        """See `Drafter.rewind`."""
+        self.cursor.rewind(count)
+
+    def propose(self, most: int) -> list[int]:
+        """See `Drafter.propose`."""
         return list(self.draft(most).tokens)
+
+    def open_file(self, before: Sequence[int], behind: Sequence[int]) -> None:
+        """See `Drafter.open_file`."""
+        self.cursor.open_file(before, behind)
 
     def another(self) -> IndexDrafter:
         """See `Drafter.another`. It has no file open."""

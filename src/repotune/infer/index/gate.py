@@ -89,8 +89,9 @@ class Gate:
 
 
 def model_hash(folder: Path) -> str:
-    """What a gate knows a model by: a digest of the weights and the tokenizer in `folder`, all of which is read."""
-    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    """What a gate knows a model by: a digest of the weights and the tokenizer in `folder`, all of which is read. Packed
+    weights are the same model's."""
+    names = sorted(path.name for path in folder.glob("model*.safetensors"))
     if not names:
         raise UserError(f"There are no weights in {folder}.", "name the folder of a release or a checkpoint")
     return digest([(name, file_digest(folder / name)) for name in (*names, *tokenizer_files(folder))])

@@ -16,6 +16,7 @@ import numpy as np
 from repotune.infer.engine import Engine, EngineStats, Logits
 from repotune.infer.index.cursor import Cursor
 from repotune.infer.index.gate import Gate, ask, describe
+from repotune.infer.speculation import DraftedEngine
 
 
 class Mixer:
@@ -55,8 +56,10 @@ class MixedEngine:
         self.context, self.vocabulary, self.precision = engine.context, engine.vocabulary, engine.precision
 
     def open_file(self, before: Sequence[int], behind: Sequence[int] = ()) -> None:
-        """See `Cursor.open_file`; holds until it is called again."""
+        """See `Cursor.open_file`; holds until it is called again. The engine beneath is told where it drafts."""
         self._mixer.cursor.open_file(before, behind)
+        if isinstance(self._engine, DraftedEngine):
+            self._engine.open_file(before, behind)
 
     def prefill(self, ids: Sequence[int]) -> Logits:
         """See `Engine.prefill`."""
