@@ -15,6 +15,7 @@ from typing import Any
 from repotune.core.errors import UserError
 from repotune.evaluate.benchmarks.problem import Problem
 from repotune.evaluate.own_code.held_out import number
+from repotune.evaluate.streams import answer_all
 from repotune.infer.decoding import Sampling, generate
 from repotune.infer.engine import Engine
 from repotune.infer.prompts import continuation_prompt, infilling_prompt
@@ -78,9 +79,14 @@ def missing(problems: Sequence[Problem], samples: int, there: Sequence[Answer]) 
 def draw(
     engine: Engine, codec: Codec, wanted: Sequence[tuple[Problem, int]], drawing: Drawing, endings: dict[str, str]
 ) -> Iterator[Answer]:
-    """An answer to each of `wanted`. `endings` are the languages' file endings: the header tells the language."""
-    for problem, one in wanted:
-        yield _answer(engine, codec, problem, one, drawing, f"solution{endings[problem.language]}")
+    """An answer to each of `wanted`, in their order. `endings` are the languages' file endings: the header tells the
+    language."""
+
+    def answer(engine: Engine, asked: tuple[Problem, int]) -> Answer:
+        problem, one = asked
+        return _answer(engine, codec, problem, one, drawing, f"solution{endings[problem.language]}")
+
+    return answer_all(engine, wanted, answer)
 
 
 def _answer(engine: Engine, codec: Codec, problem: Problem, one: int, drawing: Drawing, path: str) -> Answer:

@@ -15,6 +15,7 @@ from pathlib import Path
 from repotune.core.errors import UserError
 from repotune.evaluate.leaks.prompts import Origin, Prompt
 from repotune.evaluate.own_code.held_out import number
+from repotune.evaluate.streams import answer_all
 from repotune.infer.decoding import Sampling, generate
 from repotune.infer.engine import Engine
 from repotune.infer.prompts import continuation_prompt
@@ -56,14 +57,18 @@ def wanted(prompts: Sequence[Prompt], drawing: Drawing) -> list[tuple[Prompt, in
 
 
 def draw(engine: Engine, codec: Codec, asked: Sequence[tuple[Prompt, int]], drawing: Drawing) -> Iterator[Answer]:
-    """An answer to each of `asked`."""
+    """An answer to each of `asked`, in their order."""
     most = min(drawing.tokens, engine.context // 2)
-    for prompt, one in asked:
+
+    def answer(engine: Engine, question: tuple[Prompt, int]) -> Answer:
+        prompt, one = question
         ids = continuation_prompt(codec, prompt.text, prompt.path, engine.context - most)
         seed = number(drawing.seed, prompt.origin, prompt.name, one) % 2**63
         sampling = Sampling(drawing.temperature if one else 0.0, drawing.top_p, seed)
         pieces = generate(engine, codec, ids, sampling, most, heal=True)
-        yield Answer(prompt.origin, prompt.name, one, "".join(piece.text for piece in pieces))
+        return Answer(prompt.origin, prompt.name, one, "".join(piece.text for piece in pieces))
+
+    return answer_all(engine, asked, answer)
 
 
 def read_answers(path: Path) -> list[Answer]:
