@@ -129,7 +129,8 @@ def llama_cpp_log_probabilities(path: Path, ids: list[int]) -> np.ndarray:
     parameters.n_ctx, parameters.n_parallel, parameters.warmup, parameters.verbosity = 512, 1, False, -1
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
     server = xllamacpp.Server(parameters)
-    body = json.dumps({"prompt": ids, "n_predict": 1, "temperature": 1, "n_probs": 1024, "ignore_eos": False}).encode()
+    # Probabilities are those before sampling. The likeliest token is taken: where chance took the end, none come back.
+    body = json.dumps({"prompt": ids, "n_predict": 1, "temperature": 1, "top_k": 1, "n_probs": 1024}).encode()
     request = urllib.request.Request(
         server.listening_address + "/completion", body, {"Content-Type": "application/json"}
     )

@@ -213,10 +213,10 @@ class ReleaseSettings(Section):
 
 
 class ServeSettings(Section):
-    """Where the server listens, on loopback until told otherwise, and what it reads: `weights` (auto is bf16 on a GPU and
-    what the release recommends on a CPU) and the `index` of the project's code. Completions that repeat `repeat_tokens`
-    of it or more say so, and are withheld where that code is not under one of `allowed_licences` (SPDX ids; with none,
-    nothing is)."""
+    """Where the server listens, on loopback until told otherwise, and what it reads: `weights` (auto is bf16 on a GPU
+    and what the release recommends on a CPU) and the `index` of the project's code. Completions that repeat
+    `repeat_tokens` of it or more say so, and are withheld where that code is not under one of `allowed_licences` (SPDX
+    ids; with none, nothing is)."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8750, ge=0, le=65535)

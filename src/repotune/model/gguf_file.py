@@ -4,8 +4,8 @@
     file.metadata["general.architecture"], file.tensors["token_embd.weight"].load()
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The gguf package's reader makes several objects of
-each string, 4.7 s for the header of a 32k vocabulary where this takes 0.07 s beside other work, and trusts every length;
-nothing that a file says is trusted here. Unpacking blocks of weights is the package's.
+each string, 4.7 s for the header of a 32k vocabulary where this takes 0.07 s beside other work, and trusts every
+length; nothing that a file says is trusted here. Unpacking blocks of weights is the package's.
 """
 
 from __future__ import annotations

@@ -63,10 +63,7 @@ def build_release(work: Work, settings: ReleaseSettings, name: str) -> None:
         "languages": summary["languages"],
         "verdict": results["verdict"],
         "scores": {measure: results[measure] for measure in ("likelihood", "infilling")},
-        "files": {
-            path.name: path.stat().st_size
-            for path in sorted([*work.folder.glob("model*"), *work.folder.glob("*.packed")])
-        },
+        "files": {path.name: path.stat().st_size for path in _weights(work.folder)},
         "quality": {kind: loss.as_json() for kind, loss in quality.items()},
         "model_hash": model_hash(work.folder),
         "weights": "int4" if "int4" in quality and quality["int4"].negligible else "int8",
