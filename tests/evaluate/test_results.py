@@ -5,15 +5,18 @@ from __future__ import annotations
 import doctest
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from repotune.core.config import EvaluateSettings
 from repotune.core.errors import UserError
 from repotune.evaluate import completions
 from repotune.evaluate.baseline import train_ngram
 from repotune.evaluate.completions import NgramCompleter, complete_by_engine, cut, item_prompt
+from repotune.evaluate.contest import served_weights
 from repotune.evaluate.own_code import identifiers
 from repotune.evaluate.own_code.held_out import HeldOut
 from repotune.evaluate.own_code.items import KINDS, Item, Kind, draw_items
@@ -22,7 +25,9 @@ from repotune.evaluate.run import build_results
 from repotune.evaluate.scores import Score
 from repotune.evaluate.verdict import verdict
 from repotune.infer.opening import open_engine
+from repotune.model.weights import read_config
 from repotune.tokenizer.packing import TokenStore
+from repotune.train.state import best_checkpoint
 
 ITEMS = 12
 SETTINGS = EvaluateSettings(items=ITEMS, likelihood_bytes=20_000)
@@ -61,6 +66,18 @@ def test_every_contestant_has_every_score_with_an_interval(results_folder: Path)
             scores += infilling.values()
         for score in scores:
             assert score["low"] <= score["value"] <= score["high"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a server on a GPU reads bf16 by default")
+def test_answers_are_those_of_what_a_server_reads(workspace, results_folder: Path) -> None:
+    results, _ = read(results_folder)
+    assert {name: results["contestants"][name]["weights"] for name in ("model", "untrained")} == {
+        "model": "int8",
+        "untrained": "f32",
+    }
+    folder = best_checkpoint(workspace.folders["run"])
+    assert served_weights(read_config(folder)) == open_engine(folder).precision
+    assert served_weights(replace(read_config(folder), heads=4)) == "f32"  # halves of a head of eight numbers
 
 
 def test_what_other_files_change_is_told_item_by_item(results_folder: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -19,14 +20,15 @@ from repotune.evaluate.ngram import NgramModel, Passage
 from repotune.evaluate.own_code.held_out import HeldOut, read_held_out
 from repotune.evaluate.own_code.items import Item
 from repotune.evaluate.own_code.retrieval import Piece, read_retrievals
+from repotune.evaluate.streams import answer_all
 from repotune.evaluate.summary import WITH_FILES, Filled, Read
+from repotune.infer.cpu.packed import packable
+from repotune.infer.engine import Engine
 from repotune.infer.opening import open_engine
+from repotune.model.configuration import ModelConfig
 from repotune.model.weights import load_model, read_config
 from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.train.state import best_checkpoint
-
-# What is scored is the model as trained; what rounding its weights for a release costs is measured there.
-WEIGHTS: Literal["f32"] = "f32"
 
 _Prompts = dict[str, list[list[int]]]
 """By contestant, what it is asked about each item."""
@@ -34,13 +36,22 @@ _Prompts = dict[str, list[list[int]]]
 
 @dataclass(frozen=True)
 class Contest:
-    """Everyone who takes part, and on what."""
+    """Everyone who takes part, and on what. Networks write what a server would (`served_weights`), and are read in f32
+    for their bits."""
 
     held_out: list[HeldOut]
     codec: Codec
     checkpoints: dict[str, Path]  # of `model` and `base` or `untrained`
     context: int
     ngram: NgramModel
+
+
+def served_weights(config: ModelConfig) -> Literal["int8", "f32"]:
+    """What answers are written with: what a server on a CPU reads by default, so that the verdict is about what is
+    served, and f32 where the CPU engine does not know the shape or a GPU is at hand. Never bf16: what a model is worth
+    must not depend on whether this machine has its products."""
+    known = packable(config) and find_spec("numba") is not None and not torch.cuda.is_available()
+    return "int8" if known else "f32"
 
 
 def prepare(work: Work) -> Contest:
@@ -105,22 +116,28 @@ def _prompts(contest: Contest, items: Sequence[Item], pieces: Sequence[Sequence[
 
 
 def _answers(work: Work, contest: Contest, items: Sequence[Item], prompts: _Prompts) -> list[dict[str, str]]:
-    engines = {
-        name: open_engine(folder, weights=WEIGHTS)
-        for name, folder in contest.checkpoints.items()
-        if name != "untrained"
-    }
+    asked = {name: of for name, of in prompts.items() if name != "untrained"}
     ngram = NgramCompleter(contest.ngram, contest.codec, contest.context)
-    found = []
-    with work.console.progress("infilling", len(items), "items") as progress:
-        for place, item in enumerate(items):
-            answers = {"ngram": ngram.complete(item)}
-            for name, of in prompts.items():
-                if name != "untrained":
-                    answers[name] = complete_by_engine(engines[_weights_of(name)], contest.codec, item, of[place])
-            found.append(answers)
+    found: list[dict[str, str]] = []
+    with work.console.progress("infilling by n-gram", len(items), "items") as progress:
+        for item in items:
+            found.append({"ngram": ngram.complete(item)})
             progress.advance(note=item.kind)
+    with work.console.progress("infilling", len(asked) * len(items), "items") as progress:
+        for name, of in asked.items():
+            folder = contest.checkpoints[_weights_of(name)]
+            engine = open_engine(folder, weights=served_weights(read_config(folder)))
+            for answers, written in zip(found, _written(engine, contest.codec, items, of), strict=True):
+                answers[name] = written
+                progress.advance(note=name)
     return found
+
+
+def _written(engine: Engine, codec: Codec, items: Sequence[Item], prompts: Sequence[list[int]]) -> Iterator[str]:
+    def write(engine: Engine, asked: tuple[Item, list[int]]) -> str:
+        return complete_by_engine(engine, codec, *asked)
+
+    return answer_all(engine, list(zip(items, prompts, strict=True)), write)
 
 
 def _hole_bits(work: Work, contest: Contest, items: Sequence[Item], prompts: _Prompts) -> list[dict[str, float]]:

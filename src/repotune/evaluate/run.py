@@ -18,6 +18,7 @@ Contestants are `model`, `ngram`, and `base` where one was gone on from, else `u
 `block`, `body`, `arguments`, `imports` and `nothing`, those that the files hold; measures `exact_match`,
 `edit_similarity`, `identifier_f1` and `bits_per_byte`, the latter two where holes have identifiers or text, and of the
 untrained the last alone.
+The `weights` of a contestant are what it writes with: as it is served. All bits are those of networks in f32.
 `samples.jsonl` holds every item with every answer, those to prompts with pieces as `model_with_files`.
 """
 
@@ -37,11 +38,12 @@ from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.evaluate import summary
 from repotune.evaluate.completions import MOST_TOKENS
-from repotune.evaluate.contest import WEIGHTS, Contest, fill_all, prepare, read_all
+from repotune.evaluate.contest import Contest, fill_all, prepare, read_all, served_weights
 from repotune.evaluate.own_code.held_out import learnt_until
 from repotune.evaluate.own_code.history import later_lines, local_histories
 from repotune.evaluate.own_code.items import KINDS, Item, draw_items
 from repotune.evaluate.verdict import verdict
+from repotune.model.weights import read_config
 
 
 def build_results(work: Work, settings: EvaluateSettings, repositories: Sequence[str] = ()) -> None:
@@ -91,7 +93,11 @@ def _circumstances(work: Work, contest: Contest, items: Sequence[Item]) -> dict[
         },
         "contestants": {
             **{
-                name: {"checkpoint": folder.name, "weights": WEIGHTS, "prompt": "suffix first"}
+                name: {
+                    "checkpoint": folder.name,
+                    "weights": "f32" if name == "untrained" else served_weights(read_config(folder)),
+                    "prompt": "suffix first",
+                }
                 for name, folder in contest.checkpoints.items()
             },
             "ngram": {"tokens": contest.ngram.tokens, "prompt": "prefix"},

@@ -14,11 +14,12 @@ from repotune.evaluate.comparison.contestants import Contestant
 from repotune.evaluate.comparison.kept import Done, Kept
 from repotune.evaluate.comparison.same_bytes import Stretch, hole_passage, shared_hole, stretch_passage
 from repotune.evaluate.completions import MOST_TOKENS, complete_by_engine
-from repotune.evaluate.contest import WEIGHTS
 from repotune.evaluate.likelihood import network_bits
 from repotune.evaluate.ngram import Passage
 from repotune.evaluate.own_code.items import Item
+from repotune.evaluate.streams import answer_all
 from repotune.evaluate.summary import Filled, Read
+from repotune.infer.engine import Engine
 from repotune.infer.opening import open_engine
 from repotune.model.weights import load_model
 
@@ -78,7 +79,7 @@ def _ask(contestant: Contestant, asked: Questions, folder: Path, console: Consol
     circumstances = [
         contestant.contents,
         asked.contents(),
-        WEIGHTS,
+        contestant.weights,
         dict(MOST_TOKENS),
         torch.__version__,
         _device().type,
@@ -122,15 +123,18 @@ def _batches(
 
 def _fill(contestant: Contestant, asked: Questions, kept: Kept, console: Console) -> None:
     """The answers to all holes."""
+
+    def answer(engine: Engine, place: int) -> str:
+        return complete_by_engine(engine, contestant.codec, asked.items[place])
+
     missing = kept.missing("answer", range(len(asked.items)))
     if not missing:
         return
-    engine = open_engine(contestant.folder, weights=WEIGHTS)
+    engine = open_engine(contestant.folder, weights=contestant.weights)
     with console.progress(f"{contestant.name}: infilling", len(missing), "items") as progress:
-        for place in missing:
-            item = asked.items[place]
-            kept.add("answer", {place: complete_by_engine(engine, contestant.codec, item)})
-            progress.advance(note=item.kind)
+        for place, written in zip(missing, answer_all(engine, missing, answer), strict=True):
+            kept.add("answer", {place: written})
+            progress.advance(note=asked.items[place].kind)
 
 
 def _device() -> torch.device:

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from repotune.core.artefact import digest, file_digest
 from repotune.core.errors import UserError
+from repotune.evaluate.contest import served_weights
 from repotune.model.weights import read_config
 from repotune.tokenizer.encoding import Codec, load_codec, tokenizer_files
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A model in `folder`. `contents` hashes weights, shape and tokenizer: two of one hash are one model."""
+    """A model in `folder`. `contents` hashes weights, shape and tokenizer: two of one hash are one model. `weights` are
+    what it writes with (`contest.served_weights`)."""
 
     name: str
     folder: Path
@@ -24,6 +26,7 @@ class Contestant:
     context: int
     parameters: int
     contents: str
+    weights: Literal["int8", "f32"]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -31,6 +34,7 @@ class Contestant:
             "parameters": self.parameters,
             "context": self.context,
             "vocabulary": self.codec.size,
+            "weights": self.weights,
         }
 
 
@@ -73,4 +77,5 @@ def _open(name: str, folder: Path) -> Contestant:
     config = read_config(folder)
     files = [*weights, folder / "config.json", *(folder / name for name in tokenizer_files(folder))]
     contents = digest([(path.name, file_digest(path)) for path in files])
-    return Contestant(name, folder, load_codec(folder), config.context, config.parameters(), contents)
+    shape = config.context, config.parameters()
+    return Contestant(name, folder, load_codec(folder), *shape, contents, served_weights(config))

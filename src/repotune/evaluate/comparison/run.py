@@ -8,7 +8,7 @@
 
     schema        1
     verdict       one sentence
-    first, models the one that all are compared with, and {name: contents, parameters, context, vocabulary}
+    first, models the one that all are compared with, and {name: contents, parameters, context, vocabulary, weights}
     likelihood, infilling, languages    everyone's scores, as results.json has them
     differences   {opponent: {part: {measure: difference}}}, opponent − first, of "likelihood" (whole files), "all",
                   each kind, and "later" (holes in lines later than everything that the corpus trains on)
@@ -49,7 +49,6 @@ from repotune.evaluate.comparison.measured import (
 from repotune.evaluate.comparison.same_bytes import cut_stretches
 from repotune.evaluate.comparison.unseen import Unseen, read_unseen
 from repotune.evaluate.comparison.verdict import own_code_verdict
-from repotune.evaluate.contest import WEIGHTS
 from repotune.evaluate.own_code.held_out import learnt_until
 from repotune.evaluate.own_code.history import later_lines, local_histories
 from repotune.evaluate.own_code.items import KINDS, draw_items
@@ -173,5 +172,4 @@ def environment() -> dict[str, Any]:
         "numpy": np.__version__,
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
-        "weights": WEIGHTS,
     }
