@@ -2,7 +2,7 @@
 
 An infilling prompt puts the suffix first (SPM, variant 2 of Bavarian et al. 2022): typing then changes the prompt's
 last token or two, and the engine computes only these. With the prefix first, a keystroke moves the whole suffix:
-`benchmarks/infer_first_token.py` measures what that costs.
+`benchmarks/infer_peers.py` measures what that costs.
 """
 
 from __future__ import annotations
