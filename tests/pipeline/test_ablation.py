@@ -77,6 +77,7 @@ def test_each_variant_is_compared_with_the_baseline(ablated: Ablation) -> None:
         name: [round(value, 6) for value in values] for name, values in ablated.differences.items()
     }
     (verdict,) = ablated.verdicts
+    assert record["pooled"] is None
     assert "kept-duplicates is" in verdict and "rarely-infilled is" in verdict and "baseline" in verdict
     assert (ablated.folder / record["comparisons"][0] / "comparison.json").is_file()
     assert all(value != 0 for (value,) in ablated.differences.values())
@@ -117,6 +118,13 @@ def test_a_second_seed_shares_all_but_the_training(ablated: Ablation, project: P
     first, second = again.differences["rarely-infilled"]
     assert first != second
     assert len(record["comparisons"]) == 2
+    pooled = record["pooled"]["differences"]["rarely-infilled"]["likelihood"]["bits_per_byte"]
+    assert pooled["value"] == pytest.approx((first + second) / 2, abs=1e-5)
+    assert len(again.verdicts) == 3 and again.verdicts[-1].startswith("Over seeds 1 and 2: On ")
+    fewer = sum(value < 0 for value in (first, second))
+    assert again.verdicts[-1].endswith(
+        f"Fewer bits per byte than baseline, by training: rarely-infilled in {fewer} of 2."
+    )
 
 
 def test_a_second_one_at_once_is_refused(project: Path, tmp_path: Path) -> None:

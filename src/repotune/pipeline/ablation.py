@@ -5,7 +5,8 @@
 
     FOLDER/baseline-1/, FOLDER/kept-duplicates-1/, …    a workspace for each variant and seed, as far as its run
     FOLDER/results/                                     the comparisons, one a seed
-    FOLDER/ablation.json                                what was asked, what was shared, and each difference by seed
+    FOLDER/ablation.json                                what was asked, what was shared, each difference by seed, and
+                                                        those of several seeds pooled
 
 What variants have in common is built once: a step whose fingerprint another workspace has is linked from there, the
 project's own among them. A seed decides on the training alone; what is held out is the same for all.
@@ -21,7 +22,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repotune.core.artefact import fingerprint, read_manifest, write_atomically
 from repotune.core.config import Config, parse_config
@@ -30,6 +31,9 @@ from repotune.core.errors import UserError
 from repotune.core.flow import Step, locked, run_flow, survey
 from repotune.pipeline.project import Project, open_project
 from repotune.pipeline.steps import build_steps, until
+
+if TYPE_CHECKING:
+    from repotune.evaluate.comparison.run import Comparison
 
 BASELINE = "baseline"
 _LAST_STEP = "run"
@@ -65,7 +69,8 @@ class Trained:
 
 @dataclass(frozen=True)
 class Ablation:
-    """`differences` are variant − baseline in bits per byte of held-out files, by variant, one a seed."""
+    """`verdicts` are one a seed, and of several seeds the one over all of them last. `differences` are variant −
+    baseline in bits per byte of held-out files, by variant, one a seed."""
 
     folder: Path
     verdicts: tuple[str, ...]
@@ -209,6 +214,25 @@ def _is_one(one: Path, other: Path) -> bool:
     return manifests[0] is not None and manifests[0] == manifests[1]
 
 
+def _compare_seed(project: Project, built: Sequence[Trained], folder: Path, console: Console) -> Comparison:
+    """A seed's models on the baseline's held-out files, less those that any variant has seen."""
+    from repotune.evaluate.comparison.run import compare
+    from repotune.train.state import best_checkpoint
+
+    corpora = [one.workspace / "corpus" for one in built]
+    return compare(
+        [best_checkpoint(one.workspace / "run") for one in built],
+        corpora[0],
+        folder / "results",
+        project.config.evaluate,
+        console,
+        seed=project.seed,
+        repositories=project.repositories,
+        learnt=corpora,
+        names=[one.name for one in built],
+    )
+
+
 def _compare(
     project: Project,
     scale: Scale,
@@ -217,31 +241,17 @@ def _compare(
     folder: Path,
     console: Console,
 ) -> Ablation:
-    """Each seed's models on the baseline's held-out files, less those that any variant has seen."""
-    from repotune.evaluate.comparison.run import compare
-    from repotune.train.state import best_checkpoint
+    """Each seed's comparison, and what they say together."""
+    from repotune.evaluate.comparison.pooled import pool
+    from repotune.evaluate.comparison.run import as_json
+    from repotune.evaluate.comparison.verdict import listed
 
-    compared = []
-    for built in trained.values():
-        corpora = [one.workspace / "corpus" for one in built]
-        models = [best_checkpoint(one.workspace / "run") for one in built]
-        compared.append(
-            compare(
-                models,
-                corpora[0],
-                folder / "results",
-                project.config.evaluate,
-                console,
-                seed=project.seed,
-                repositories=project.repositories,
-                learnt=corpora,
-                names=[one.name for one in built],
-            )
-        )
+    compared = [_compare_seed(project, built, folder, console) for built in trained.values()]
     differences = {
-        name: tuple(list(one.differences.values())[place]["likelihood"]["bits_per_byte"].value for one in compared)
-        for place, name in enumerate(variants)
+        name: tuple(one.differences[name]["likelihood"]["bits_per_byte"].value for one in compared) for name in variants
     }
+    pooled = pool(compared, project.seed) if len(compared) > 1 else None
+    verdicts = [one.verdict for one in compared]
     record = {
         "schema": 1,
         "size": scale.size,
@@ -250,8 +260,12 @@ def _compare(
         "variants": {name: dict(table) for name, table in variants.items()},
         "shared": {one.workspace.name: list(one.shared) for built in trained.values() for one in built},
         "comparisons": [one.folder.relative_to(folder).as_posix() for one in compared],
-        "verdicts": [one.verdict for one in compared],
+        "verdicts": verdicts,
+        "pooled": pooled and {"verdict": pooled.verdict, "differences": as_json(pooled.differences)},
         "bits_per_byte": {name: [round(value, 6) for value in values] for name, values in differences.items()},
     }
     write_atomically(folder / "ablation.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    return Ablation(folder, tuple(one.verdict for one in compared), differences)
+    if pooled is not None:
+        verdicts.append(f"Over seeds {listed([str(seed) for seed in trained])}: {pooled.verdict}")
+        console.say(f"  {verdicts[-1]}")
+    return Ablation(folder, tuple(verdicts), differences)

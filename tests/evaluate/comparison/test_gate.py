@@ -28,7 +28,7 @@ def comparison(bits: float, exact: float, spread: float = 0.05, files: int = 60)
         "likelihood": {"bits_per_byte": difference(pairs(bits, True), "old", "new", 1)},
         "line": {"exact_match": difference(pairs(exact, False), "old", "new", 1)},
     }
-    return Comparison(Path(), "old", ("new",), {"new": parts}, "")
+    return Comparison(Path(), "old", ("new",), {"new": parts}, "", {})
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_what_a_gate_cannot_be_is_said() -> None:
     assert raised.value.hint == "one of: bits_per_byte, likelihood.bits_per_byte, line.exact_match"
     three = comparison(0, 0)
     with pytest.raises(UserError, match="between two"):
-        judge(Gate(), Comparison(Path(), "old", ("new", "newer"), {**three.differences, "newer": {}}, ""))
+        judge(Gate(), Comparison(Path(), "old", ("new", "newer"), {**three.differences, "newer": {}}, "", {}))

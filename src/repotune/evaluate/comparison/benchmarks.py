@@ -77,7 +77,7 @@ def compare_benchmarks(folders: Sequence[Path], results: Path, console: Console,
     with locked(results):
         write_comparison(folder, record, _samples(measured))
     console.say(f"  {verdict}")
-    return Comparison(folder, first, tuple(opponents), found, verdict)
+    return Comparison(folder, first, tuple(opponents), found, verdict, parts)
 
 
 def origin_of(problem: str) -> str:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from repotune.evaluate.comparison.bootstrap import RESAMPLES
 from repotune.evaluate.comparison.contestants import Contestant, open_contestants
 from repotune.evaluate.comparison.measured import (
     Differences,
+    Part,
     all_differences,
     language_pairs,
     own_code_pairs,
@@ -56,13 +57,16 @@ from repotune.evaluate.own_code.items import KINDS, draw_items
 
 @dataclass(frozen=True)
 class Comparison:
-    """What became of it: `folder` holds comparison.json and samples.jsonl; each difference is opponent − first."""
+    """What became of it: `folder` holds comparison.json and samples.jsonl; each difference is opponent − first, of the
+    `pairs`. Opponents of `same` are the first model."""
 
     folder: Path
     first: str
     opponents: tuple[str, ...]
     differences: Differences
     verdict: str
+    pairs: Mapping[str, Part]
+    same: tuple[str, ...] = ()
 
 
 def compare(
@@ -93,7 +97,8 @@ def compare(
         reads, filled = ask_all(contestants, asked, results / "answers", console)
         first, *opponents = called = [contestant.name for contestant in contestants]
         same = [each.name for each in contestants[1:] if each.contents == contestants[0].contents]
-        found = all_differences(own_code_pairs(reads, filled), first, opponents, same, seed)
+        pairs = own_code_pairs(reads, filled)
+        found = all_differences(pairs, first, opponents, same, seed)
         by_language = all_differences(language_pairs(reads, filled), first, opponents, same, seed)
         verdict = own_code_verdict(found, first, len(unseen.files), same)
         record = {
@@ -112,7 +117,7 @@ def compare(
         folder = results / folder_name(called, [asked.contents(), *(each.contents for each in contestants)])
         write_comparison(folder, record, [one.as_json() for one in filled])
     console.say(f"  {verdict}")
-    return Comparison(folder, first, tuple(opponents), found, verdict)
+    return Comparison(folder, first, tuple(opponents), found, verdict, pairs, tuple(same))
 
 
 def _questions(
