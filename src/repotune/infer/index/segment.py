@@ -15,16 +15,19 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from repotune.core.artefact import file_digest
 from repotune.core.errors import UserError
 from repotune.infer.index.sorting import DEPTH, FOLLOWING, ORDER, Rows, count_ids, sort_psi, write_order
-from repotune.tokenizer.packing import Tokens
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from repotune.tokenizer.packing import Tokens
 
 TEXT, STARTS, LISTS, PSI, DOCUMENTS = "text.bin", "starts.bin", "lists.bin", "psi.bin", "documents.arrow"
 MOST_TOKENS = 2**32 - 1
@@ -224,6 +227,8 @@ def _write_text(folder: Path, documents: Iterable[Document], dtype: np.dtype[Any
                 column.append(value)
     if at > MOST_TOKENS:
         raise UserError(f"An index holds {MOST_TOKENS:,} tokens at most, not {at:,}.", "build one for each repository")
+    import pyarrow as pa
+
     names = (*(field.name for field in fields(Source)), "digest")
     table = pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
     with pa.OSFile(str(folder / DOCUMENTS), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -240,6 +245,8 @@ def _check_ids(document: Document, dtype: np.dtype[Any], separator: int) -> None
 
 def _read_names(path: Path, count: int) -> pa.Table:
     """The columns of documents.arrow; their texts stay in the mapped file."""
+    import pyarrow as pa  # 60 MB, which a server without an index does without
+
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (pa.ArrowException, OSError) as error:

@@ -19,12 +19,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repotune.tokenizer.packing import Tokens
+if TYPE_CHECKING:
+    from repotune.tokenizer.packing import Tokens
+
 
 Rows = NDArray[np.uint32]
 
