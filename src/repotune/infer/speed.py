@@ -13,6 +13,7 @@ import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from repotune.infer.engine import Engine
 
@@ -25,7 +26,6 @@ STREAMS = 50
 _SHORT_PROMPT, _SHORT_ANSWER = 8, 24
 # Where a model would take longer, what it wrote until then is counted.
 _LONGEST = 5.0
-_PACKED = ("int8", "int4")
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,12 @@ def measure(engine: Engine, rounds: int = 3) -> Speed:
 
 
 def computes_together(engine: Engine) -> bool:
-    """Whether streams of `engine` that ask at the same time share a pass: those over packed weights do (`infer.cpu`),
-    those of torch take turns."""
-    return engine.precision in _PACKED
+    """Whether streams of `engine` that ask at the same time share a pass: the CPU engine's do, torch's take turns."""
+    if find_spec("numba") is None:
+        return False
+    from repotune.infer.cpu.engine import CpuEngine
+
+    return isinstance(engine, CpuEngine)
 
 
 def throughput(engine: Engine, streams: int = STREAMS) -> float | None:
