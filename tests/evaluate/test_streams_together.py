@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from repotune.evaluate import streams
 from repotune.evaluate.streams import answer_all
 from repotune.infer.decoding import Sampling, generate
 from repotune.infer.engine import Engine
@@ -42,20 +43,30 @@ def writer(codec: Any) -> Any:
 def test_several_streams_answer_what_one_does(model: Path, workspace: Any, prompts: list[Prompt], weights: Any) -> None:
     write = writer(workspace.codec)
     alone = [*answer_all(open_engine(model, weights), prompts, write, streams=1)]
-    assert [*answer_all(open_engine(model, weights), prompts, write)] == alone
-    assert [*answer_all(open_engine(model, weights), prompts[:1], write)] == alone[:1]
-    assert [*answer_all(open_engine(model, weights), [], write)] == []
+    for number in (None, 8):
+        assert [*answer_all(open_engine(model, weights), prompts, write, number)] == alone
+        assert [*answer_all(open_engine(model, weights), prompts[:1], write, number)] == alone[:1]
+        assert [*answer_all(open_engine(model, weights), [], write, number)] == []
 
 
-def test_only_an_engine_that_computes_together_is_asked_from_several_threads(model: Path) -> None:
+@pytest.mark.parametrize(("weights", "pays", "threads"), [("int8", True, 8), ("int8", False, 0), ("f32", True, 0)])
+def test_threads_are_used_where_streams_are_computed_together_and_a_token_takes_its_time(
+    model: Path, monkeypatch: pytest.MonkeyPatch, weights: Any, pays: bool, threads: int
+) -> None:
+    monkeypatch.setattr(streams, "_HANDED_OVER", 0.0 if pays else 1e9)
+    met, here = threading.Barrier(max(1, threads)), threading.get_ident()
+
     def thread(engine: Engine, number: int) -> int:
-        met.wait(60)  # all eight are under way at once
+        if number >= 4:  # the first are tried alone
+            met.wait(60)  # all are under way at once
+        else:
+            engine.prefill([number + 8])
+            engine.step(9)
         return threading.get_ident()
 
-    met = threading.Barrier(8)
-    assert len(set(answer_all(open_engine(model, "int8"), range(8), thread))) == 8
-    met = threading.Barrier(1)
-    assert set(answer_all(open_engine(model, "f32"), range(8), thread)) == {threading.get_ident()}
+    found = [*answer_all(open_engine(model, weights), range(12), thread)]
+    assert found[:4] == [here] * 4
+    assert len(set(found[4:]) - {here}) == threads
 
 
 def test_streams_without_room_beside_others_are_answered_alone(model: Path, workspace: Any) -> None:
@@ -92,7 +103,7 @@ def test_a_fault_is_raised_and_ends_the_others(model: Path, workspace: Any, prom
         return str(write(engine, prompt))
 
     before = threading.active_count()
-    answers = answer_all(engine, prompts, answer)
+    answers = answer_all(engine, prompts, answer, streams=8)
     assert len([next(answers) for _ in range(5)]) == 5
     with pytest.raises(ZeroDivisionError):
         next(answers)
@@ -113,7 +124,7 @@ def test_what_nobody_reads_any_more_is_not_computed(model: Path, workspace: Any)
             engine.rewind(1)
         return number
 
-    answers = answer_all(engine, range(100), ramble)
+    answers = answer_all(engine, range(100), ramble, streams=8)
     assert next(answers) == 0
     answers.close()  # type: ignore[attr-defined]
     assert len(begun) <= 17
