@@ -54,7 +54,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def ablate(arguments: argparse.Namespace) -> int:
-    """Trains the project and its variants at a small scale; each seed's verdict, and the one over all, go to stdout."""
+    """Trains the project and its variants at a small scale; each seed's verdict and that over all go to stdout."""
     from repotune.pipeline.ablation import Scale, read_variants
     from repotune.pipeline.ablation import ablate as run_ablation
 

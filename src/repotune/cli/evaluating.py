@@ -58,7 +58,14 @@ def _add_ablate(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("variants", type=Path, metavar="VARIANTS.toml", help="a table of settings for each variant")
     parser.add_argument("--size", default="1m", help="of the models (default: %(default)s)")
     parser.add_argument("--tokens", type=int, default=1_000_000, help="of each training (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="SEED", help="several are trained and judged together (default: 1)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[1],
+        metavar="SEED",
+        help="several are trained and judged together (default: 1)",
+    )
     parser.add_argument("--folder", type=Path, help="default: ablations/ of the workspace")
 
 
