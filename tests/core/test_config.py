@@ -26,7 +26,11 @@ def test_three_lines_are_a_whole_configuration(tmp_path: Path) -> None:
     [
         ("[train]\ninfiling_rate = 0.5\n", "unknown key train.infiling_rate", "did you mean infilling_rate?"),
         ("[trian]\ntokens = 5\n", "unknown key trian", "did you mean train?"),
-        ("[serve]\nxyzzy = 1\n", "unknown key serve.xyzzy", "known here: host, port"),
+        (
+            "[serve]\nxyzzy = 1\n",
+            "unknown key serve.xyzzy",
+            "known here: host, port, weights, index, repeat_tokens, allowed_licences",
+        ),
         ("[train]\ntokens = 'many'\n", "train.tokens", None),
         ("[train]\ntokens = 0\n", "train.tokens: Input should be greater than 0 (given: 0)", None),
         ("[budget]\nhours = 1\n[train]\ntokens = 5\n", "keep one", None),

@@ -55,6 +55,10 @@ class Evidence:
     document: NDArray[np.int64]
 
 
+class TooFewHeldOutError(UserError):
+    """One file is no basis for saying how much the index knows of others."""
+
+
 def fit_gate(index: Index, tokens: Path, model: Path, codec: Codec, console: Console | None = None) -> Gate:
     """The gate for the model in the folder `model` and `index`, on the validation split in `tokens`.
 
@@ -68,7 +72,7 @@ def fit_gate(index: Index, tokens: Path, model: Path, codec: Codec, console: Con
         raise UserError(f"The model in {model} is of another tokenizer than {tokens}.")
     windows = list(cut_windows(store, codec, network.config.context, FITTED_TOKENS))
     if len({window.document for window in windows}) < 2:
-        raise UserError("Fewer than two files are held out to fit on.", "raise corpus.validation_share")
+        raise TooFewHeldOutError("Fewer than two files are held out to fit on.", "raise corpus.validation_share")
     evidence = gather(windows, network, Cursor(index, codec.special), codec, console or Console(quiet=True))
     halves = [evidence.document % 2 == 0, evidence.document % 2 == 1]
     nats = np.empty(len(evidence.p))
