@@ -101,3 +101,7 @@ def test_a_cancel_ends_the_next_pass(engine: Engine) -> None:
     drafted.cancel()
     with pytest.raises(Cancelled):
         drafted.step(3)
+    drafted.end()  # what that pass drafted is not taken back, as it was never there
+    before = engine.stats().reused_tokens
+    engine.prefill([0, 1, 2, 3])
+    assert engine.stats().reused_tokens == before + 3

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -15,9 +16,15 @@ import pytest
 
 from repotune.core.config import ServeSettings
 from repotune.core.errors import UserError
-from repotune.infer.index.folder import SEGMENTS, Head, write_head
+from repotune.infer.decoding import Piece, Sampling
+from repotune.infer.index.folder import SEGMENTS, Head, open_index, write_head
 from repotune.infer.index.segment import Document, Source, write_segment
+from repotune.serve.attribution import Attribution
+from repotune.serve.completion import Ask, Completion
+from repotune.serve.metrics import Metrics
 from repotune.serve.run import BoundServer, open_server
+from repotune.serve.scheduler import Scheduler
+from repotune.serve.typed_through import Answers, Told
 from repotune.tokenizer.encoding import load_codec
 
 GAP = {"input_prefix": "def files(folder):\n    return ", "input_suffix": "\n\n\nfiles('.')\n", "path": "own.py"}
@@ -91,3 +98,24 @@ def test_what_is_not_allowed_is_withheld_also_from_a_stream(
 def test_a_policy_without_an_index_is_refused(release: Path) -> None:
     with pytest.raises(UserError, match="needs the index"):
         open_server(release, ServeSettings(port=0, allowed_licences=("MIT",)))
+
+
+def test_of_a_completion_that_is_cut_off_nothing_is_shown_under_a_policy(
+    release: Path, index: Path, plain: str
+) -> None:
+    """It was never judged. A generation ends without a finish where the server stops."""
+    codec = load_codec(release)
+
+    class CutOff(Told):
+        async def __aiter__(self) -> AsyncIterator[Piece]:
+            yield Piece(plain, (), None)
+
+    async def shown(allowed: tuple[str, ...]) -> str:
+        attribution = Attribution(open_index(index), codec, 8, allowed)
+        metrics = Metrics(cast(Scheduler, None))
+        ask = Ask(GAP["input_prefix"], GAP["input_suffix"], COUNT, Sampling(), path="own.py")
+        completion = Completion(ask, CutOff(plain, "stop", 1), metrics, Answers(), attribution, 0.0)
+        return "".join([chunk.text async for chunk in completion])
+
+    assert asyncio.run(shown(("MIT",))) == ""
+    assert asyncio.run(shown(())) == plain

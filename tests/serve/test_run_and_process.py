@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,8 +17,9 @@ import pytest
 from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
+from repotune.serve.facts import read_facts
 from repotune.serve.process import running_server
-from repotune.serve.run import open_server, serve
+from repotune.serve.run import _weights, open_server, serve
 
 ANY_PORT = ServeSettings(port=0)
 
@@ -98,3 +100,16 @@ def test_ctrl_c_stops_it_without_a_traceback(release: Path) -> None:
     assert server.returncode == 0
     assert "Traceback" not in rest
     assert "stopped" in rest
+
+
+def test_what_the_release_recommends_is_for_cpus(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine with a GPU the default is auto, which is no packed weights there."""
+    shutil.copytree(release, folder := tmp_path / "release")
+    (folder / "int4.packed").write_bytes(b"")
+    facts = read_facts(folder).model_copy(update={"weights": "int4"})
+    for gpu, weights in ((False, "int4"), (True, "auto")):
+        monkeypatch.setattr("repotune.serve.run.has_gpu", lambda: gpu)  # noqa: B023 (called within the turn)
+        assert _weights(ServeSettings(), facts, folder) == weights
+    assert _weights(ServeSettings(weights="int8"), facts, folder) == "int8"

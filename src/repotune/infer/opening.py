@@ -33,13 +33,13 @@ def open_engine(folder: Path, weights: Weights = "auto", threads: int | None = N
     if weights not in ("auto", "f32", "bf16", "int8", "int4"):
         raise UserError(f"There are no weights {weights!r}.", "weights: auto, f32, bf16, int8, int4")
     bits = _BITS.get("int8" if weights == "auto" else weights)
-    if bits and (folder / packed_name(bits)).is_file() and not _has_gpu():
+    if bits and (folder / packed_name(bits)).is_file() and not has_gpu():
         return _cpu_engine(open_packed(folder / packed_name(bits)), threads)
     return _open_network(folder, weights, threads)
 
 
-def _has_gpu() -> bool:
-    """Without torch, whose import takes longer than all else before the first token."""
+def has_gpu() -> bool:
+    """Whether this machine has a GPU, found without torch: its import takes longer than all else before a first token."""
     return Path("/dev/nvidiactl").exists()
 
 

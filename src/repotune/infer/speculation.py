@@ -52,9 +52,10 @@ class DraftedEngine:
         self._held += 1
         if not drafted:
             room = self.context - self._held
-            self._ahead = self._drafter.propose(min(self._most, room)) if room > 0 else []
-            self.drafted += len(self._ahead)
-            self._rows = list(self._engine.extend([token, *self._ahead]))
+            ahead = self._drafter.propose(min(self._most, room)) if room > 0 else []
+            self._rows = list(self._engine.extend([token, *ahead]))
+            self._ahead = ahead  # only now: what a cancelled pass drafted was never appended
+            self.drafted += len(ahead)
         return self._rows.pop(0)
 
     def extend(self, ids: Sequence[int]) -> Logits:

@@ -176,7 +176,7 @@ class Completion:
                 held.append(chunk)
             else:
                 yield chunk
-        if held:
+        if held and self.finish:  # one that was cut off was not judged
             yield Chunk(self.text, tuple(token for chunk in held for token in chunk.tokens))
 
     async def _chunks(self) -> AsyncIterator[Chunk]:

@@ -16,7 +16,7 @@ from repotune.core.errors import UserError
 from repotune.infer.assistance import assist
 from repotune.infer.index.folder import Index, open_index
 from repotune.infer.index.gate import Gate, model_hash, read_gate
-from repotune.infer.opening import Weights, open_engine
+from repotune.infer.opening import Weights, has_gpu, open_engine
 from repotune.serve.app import create_app
 from repotune.serve.attribution import Attribution
 from repotune.serve.facts import ReleaseFacts, read_facts
@@ -108,9 +108,10 @@ def _attribution(index: Index | None, codec: Codec, settings: ServeSettings) -> 
 
 
 def _weights(settings: ServeSettings, facts: ReleaseFacts, release_folder: Path) -> Weights:
-    """What the release recommends, unless told otherwise: on a GPU, and for shapes without packed weights, auto."""
+    """What the release recommends on a CPU, unless told otherwise; auto on a GPU and without packed weights."""
     recommended = release_folder / f"{facts.weights}.packed"
-    return facts.weights if settings.weights == "auto" and recommended.is_file() else settings.weights
+    told = settings.weights != "auto" or has_gpu() or not recommended.is_file()
+    return settings.weights if told else facts.weights
 
 
 def _listen(settings: ServeSettings) -> socket.socket:
