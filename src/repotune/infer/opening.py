@@ -39,7 +39,7 @@ def open_engine(folder: Path, weights: Weights = "auto", threads: int | None = N
 
 
 def has_gpu() -> bool:
-    """Whether this machine has a GPU, found without torch: its import takes longer than all else before a first token."""
+    """Whether this machine has a GPU; without torch, whose import takes longer than all else before a token."""
     return Path("/dev/nvidiactl").exists()
 
 
