@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -111,9 +112,11 @@ def test_processor_time_ends_a_loop(tmp_path: Path, level: Level) -> None:
 
 
 def test_sleep_ends_at_the_wall_limit_with_all_it_started(tmp_path: Path, level: Level) -> None:
-    finished = shell("setsid sleep 4321 & sleep 4321", tmp_path, level, Limits(wall_seconds=0.5))
+    # A time of this test alone: a short number is also in the ports that other tests' processes are told.
+    seconds = f"4321.{uuid4().int}"
+    finished = shell(f"setsid sleep {seconds} & sleep {seconds}", tmp_path, level, Limits(wall_seconds=0.5))
     assert finished.exceeded == "wall"
-    assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if b"4321" in _read(each)]
+    assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if seconds.encode() in _read(each)]
 
 
 def _read(path: Path) -> bytes:
