@@ -26,7 +26,7 @@ def serve_ours(model: str, threads: int) -> None:
 
     # It takes as many threads as it may run on.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    bound = open_server(Path(model), ServeSettings(port=0))
+    bound = open_server(Path(model), ServeSettings(port=0, engine="ours"))
     say_ready({"url": bound.url})
     bound.run()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,10 +63,28 @@ def _counted(engine: Engine) -> list[int]:
 def test_the_command_prints_a_line_for_each_engine(llama_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["speed", str(llama_folder), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert {"int8", "int4", "bf16"} <= set(figures)
+    assert {"ours int8", "ours int4", "torch bf16"} <= set(figures)
     assert all(found["tokens_per_second"] > 0 for found in figures.values())
     assert main(["speed", str(llama_folder)]) == 0
-    assert "quickest: " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "quickest: " in said
+    assert "is no release" in said
+
+
+def test_the_command_says_what_is_served_and_renews_it(
+    llama_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install openvino")
+    monkeypatch.setattr("repotune.infer.quickest._folder", lambda: tmp_path / "engines")
+    shutil.copytree(llama_folder, release := tmp_path / "release")
+    facts = {"name": "a", "parameters": 1, "context": 512, "licences": {}, "languages": {}, "verdict": ""}
+    (release / "release.json").write_text(json.dumps(facts))
+    assert main(["speed", str(release)]) == 0
+    assert "served: what the server's first start finds the quickest" in capsys.readouterr().err
+    assert main(["speed", str(release), "--renew"]) == 0
+    assert re.search(r"served: (ours|openvino) int8 serves \(ours int8 \d+ ms, openvino", capsys.readouterr().err)
+    (written,) = (tmp_path / "engines").glob("*.json")
+    assert set(json.loads(written.read_text())["speeds"]) == {"ours int8", "openvino int8"}
 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def url(release: Path, report: Path, serving: Serving) -> Iterator[str]:
     """The address of a server of the release."""
-    with serving(open_server(release, ServeSettings(port=0), report)) as url:
+    with serving(open_server(release, ServeSettings(port=0, engine="ours"), report)) as url:
         yield url
 
 

@@ -24,7 +24,7 @@ LONG = STREAMS - 1  # long texts computed at once
 @pytest.fixture
 def client(endless_release: Path, serving: Serving) -> Iterator[httpx.Client]:
     with (
-        serving(open_server(endless_release, ServeSettings(port=0))) as url,
+        serving(open_server(endless_release, ServeSettings(port=0, engine="ours"))) as url,
         httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False) as client,
     ):
         yield client
@@ -132,7 +132,7 @@ def test_the_loop_answers_while_the_engine_works(client: httpx.Client) -> None:
 
 def test_stopping_ends_what_is_under_way(endless_release: Path, serving: Serving) -> None:
     with ExitStack() as stack:
-        with serving(open_server(endless_release, ServeSettings(port=0))) as url:
+        with serving(open_server(endless_release, ServeSettings(port=0, engine="ours"))) as url:
             client = stack.enter_context(httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False))
             body = {"prompt": "a", "max_tokens": ENDLESS, "stream": True}
             connection = stack.enter_context(endless_request(client, "/v1/completions", **body))

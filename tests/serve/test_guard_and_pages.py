@@ -107,7 +107,7 @@ def test_the_report_is_served_in_an_origin_of_its_own(client: httpx.Client, path
 def test_without_a_report_there_is_none(
     release: Path, serving: Callable[[BoundServer], AbstractContextManager[str]]
 ) -> None:
-    with serving(open_server(release, ServeSettings(port=0))) as url:
+    with serving(open_server(release, ServeSettings(port=0, engine="ours"))) as url:
         response = httpx.get(f"{url}/report", trust_env=False)
     assert response.status_code == 404
     assert "report" in response.json()["error"]["message"]
@@ -133,7 +133,7 @@ def test_a_client_that_leaves_within_its_body_is_no_failure(
 def test_a_failing_engine_is_told_and_counted(
     release: Path, serving: Callable[[BoundServer], AbstractContextManager[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    bound = open_server(release, ServeSettings(port=0))
+    bound = open_server(release, ServeSettings(port=0, engine="ours"))
     with pytest.MonkeyPatch.context() as patch, serving(bound) as url, httpx.Client(base_url=url) as client:
         patch.setattr("repotune.infer.cpu.engine.CpuEngine.extend", _broken)
         body = {"prompt": "a", "max_tokens": 5}

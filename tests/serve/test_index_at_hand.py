@@ -42,7 +42,7 @@ def answered(serving: Serving, bound: BoundServer, **more: Any) -> tuple[dict[st
 @pytest.fixture(scope="module")
 def plain(release: Path, serving: Serving) -> str:
     """What the model writes."""
-    answer, _ = answered(serving, open_server(release, ServeSettings(port=0)))
+    answer, _ = answered(serving, open_server(release, ServeSettings(port=0, engine="ours")))
     text: str = answer["content"]
     assert len(text) > 10
     return text
@@ -65,7 +65,7 @@ def index(release: Path, plain: str, tmp_path_factory: pytest.TempPathFactory) -
 def test_a_repeat_names_file_line_commit_and_licence_and_changes_no_text(
     release: Path, serving: Serving, index: Path, plain: str
 ) -> None:
-    settings = ServeSettings(port=0, repeat_tokens=8)
+    settings = ServeSettings(port=0, engine="ours", repeat_tokens=8)
     answer, _ = answered(serving, open_server(release, settings, index=index))
     assert answer["content"] == plain
     place = {"repository": "copyleft", "commit": "0123abcd", "path": "theirs.py", "licence": "GPL-3.0-only"}
@@ -81,7 +81,7 @@ def test_a_repeat_names_file_line_commit_and_licence_and_changes_no_text(
 def test_what_is_not_allowed_is_withheld_also_from_a_stream(
     release: Path, serving: Serving, index: Path, plain: str, allowed: tuple[str, ...], shown: bool
 ) -> None:
-    settings = ServeSettings(port=0, repeat_tokens=8, allowed_licences=allowed)
+    settings = ServeSettings(port=0, engine="ours", repeat_tokens=8, allowed_licences=allowed)
     answer, metrics = answered(serving, open_server(release, settings, index=index))
     assert answer["content"] == (plain if shown else "")
     assert [repeat["files"] for repeat in answer["repeats"]] == [1]
@@ -97,7 +97,7 @@ def test_what_is_not_allowed_is_withheld_also_from_a_stream(
 
 def test_a_policy_without_an_index_is_refused(release: Path) -> None:
     with pytest.raises(UserError, match="needs the index"):
-        open_server(release, ServeSettings(port=0, allowed_licences=("MIT",)))
+        open_server(release, ServeSettings(port=0, engine="ours", allowed_licences=("MIT",)))
 
 
 def test_of_a_completion_that_is_cut_off_nothing_is_shown_under_a_policy(

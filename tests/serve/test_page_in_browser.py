@@ -175,7 +175,7 @@ def test_what_the_release_says_is_text_not_markup(page: Browser) -> None:
 def test_a_server_that_is_gone_is_told_in_words(
     browser: Browser, release: Path, serving: Callable[[BoundServer], AbstractContextManager[str]], telling: str
 ) -> None:
-    with serving(open_server(release, ServeSettings(port=0))) as url:
+    with serving(open_server(release, ServeSettings(port=0, engine="ours"))) as url:
         offer(browser, url, telling)
     browser.type("\\")
     browser.wait_for(SAID, lambda said: said == "The server does not answer. Is it still running?")

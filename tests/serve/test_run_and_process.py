@@ -17,11 +17,14 @@ import pytest
 from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
+from repotune.infer.cpu.packed import write_packed
+from repotune.infer.cpu.packing import pack_network
+from repotune.model.weights import load_model
 from repotune.serve.facts import read_facts
 from repotune.serve.process import running_server
-from repotune.serve.run import _weights, open_server, serve
+from repotune.serve.run import _open_engine, open_server, serve
 
-ANY_PORT = ServeSettings(port=0)
+ANY_PORT = ServeSettings(port=0, engine="ours")
 
 
 def test_a_taken_port_is_told_with_a_way_out(release: Path) -> None:
@@ -71,7 +74,8 @@ def test_a_process_ends_when_its_parent_is_killed(release: Path, tmp_path: Path)
     script = (
         "import sys, pathlib; from repotune.core.config import ServeSettings; "
         "from repotune.serve.process import running_server\n"
-        "with running_server(pathlib.Path(sys.argv[1]), ServeSettings(port=0), pathlib.Path(sys.argv[2])) as url:\n"
+        "settings = ServeSettings(port=0, engine='ours')\n"
+        "with running_server(pathlib.Path(sys.argv[1]), settings, pathlib.Path(sys.argv[2])) as url:\n"
         "    print(url, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, str(release), str(tmp_path / "log.txt")]
@@ -88,7 +92,7 @@ def test_ctrl_c_stops_it_without_a_traceback(release: Path) -> None:
     script = (
         "import sys, pathlib; from repotune.core.config import ServeSettings; "
         "from repotune.core.console import Console; from repotune.serve.run import serve; "
-        "serve(pathlib.Path(sys.argv[1]), ServeSettings(port=0), Console())"
+        "serve(pathlib.Path(sys.argv[1]), ServeSettings(port=0, engine='ours'), Console())"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(release)], stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
@@ -102,14 +106,23 @@ def test_ctrl_c_stops_it_without_a_traceback(release: Path) -> None:
     assert "stopped" in rest
 
 
-def test_what_the_release_recommends_is_for_cpus(
-    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a machine with a GPU the default is auto, which is no packed weights there."""
+def test_what_the_release_recommends_is_served(release: Path, tmp_path: Path) -> None:
     shutil.copytree(release, folder := tmp_path / "release")
-    (folder / "int4.packed").write_bytes(b"")
+    write_packed(pack_network(load_model(folder), 4), folder / "int4.packed")
     facts = read_facts(folder).model_copy(update={"weights": "int4"})
-    for gpu, weights in ((False, "int4"), (True, "auto")):
-        monkeypatch.setattr("repotune.serve.run.has_gpu", lambda: gpu)  # noqa: B023 (called within the turn)
-        assert _weights(ServeSettings(), facts, folder) == weights
-    assert _weights(ServeSettings(weights="int8"), facts, folder) == "int8"
+    for weights, served in (("auto", "int4"), ("int8", "int8")):
+        settings = ServeSettings(engine="ours", weights=weights)
+        assert _open_engine(folder, settings, facts, Console(quiet=True)).precision == served
+
+
+def test_the_first_start_of_several_engines_says_what_it_measured_and_the_second_nothing(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install openvino")
+    monkeypatch.setattr("repotune.infer.quickest._folder", lambda: tmp_path / "engines")
+    for _ in range(2):
+        open_server(release, ServeSettings(port=0), console=Console()).listener.close()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert said[0].startswith("measuring once")
+    assert " serves (ours int8 " in said[1]

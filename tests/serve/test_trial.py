@@ -24,7 +24,7 @@ def work_in(folder: Path, release: Path, corpus: Path) -> Work:
 
 def test_the_trial_writes_latencies_counters_and_examples(tmp_path: Path, release: Path, corpus: Path) -> None:
     before = set(psutil.Process().children())
-    build_trial(work_in(tmp_path / "trial", release, corpus), ServeSettings(port=0))
+    build_trial(work_in(tmp_path / "trial", release, corpus), ServeSettings(port=0, engine="ours"))
     assert set(psutil.Process().children()) <= before
     trial = json.loads((tmp_path / "trial" / "trial.json").read_text())
     assert (tmp_path / "trial" / "log.txt").is_file()
@@ -65,10 +65,10 @@ def test_a_corpus_without_a_line_to_ask_about_is_told(tmp_path: Path, release: P
     schema = pa.schema([(name, pa.string()) for name in columns])
     pq.write_table(pa.table(columns, schema=schema), corpus / "test-00000.parquet")
     with pytest.raises(UserError, match="held-out"):
-        build_trial(work_in(tmp_path / "trial", release, corpus), ServeSettings(port=0))
+        build_trial(work_in(tmp_path / "trial", release, corpus), ServeSettings(port=0, engine="ours"))
 
 
 def test_a_server_that_does_not_start_fails_the_trial_and_its_log_is_kept(tmp_path: Path, corpus: Path) -> None:
     with pytest.raises(UserError, match="did not start"):
-        build_trial(work_in(tmp_path / "trial", tmp_path, corpus), ServeSettings(port=0))
+        build_trial(work_in(tmp_path / "trial", tmp_path, corpus), ServeSettings(port=0, engine="ours"))
     assert "holds no release" in (tmp_path / "trial" / "log.txt").read_text()

@@ -156,12 +156,17 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve = _command(commands, "serve", "rooms:serve", "serve completions over HTTP, with a page to try them on")
     serve.add_argument("--host", help="address to listen on (default: serve.host, which is loopback)")
     serve.add_argument("--port", type=int, help="port to listen on (default: serve.port; 0 takes a free one)")
+    serve.add_argument(
+        "--engine", help="auto, ours, openvino, torch, or the address of a server (default: serve.engine)"
+    )
+    serve.add_argument("--model", help="the model's name at that server (default: serve.model)")
     serve.add_argument("--release", type=Path, help="a release folder (default: this project's)")
     serve.add_argument("--index", type=Path, help="the index of the code it was trained on (default: this project's)")
     _with_config(serve)
 
     speed = _command(commands, "speed", "speed:speed", "measure how fast a model answers on this machine")
     speed.add_argument("model", nargs="?", type=Path, help="a model's folder (default: this project's release)")
+    speed.add_argument("--renew", action="store_true", help="let the server's next start go by what is measured now")
     speed.add_argument("--json", action="store_true", help="for scripts, on stdout")
     _with_config(speed)
 

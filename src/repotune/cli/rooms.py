@@ -96,7 +96,7 @@ def tokenizer(arguments: argparse.Namespace) -> int:
 
 def serve(arguments: argparse.Namespace) -> int:
     """Serves a release until it is stopped."""
-    from repotune.core.config import ServeSettings
+    from repotune.core.config import ServeSettings, with_values
     from repotune.serve.run import serve as serve_release
 
     report, index = None, arguments.index
@@ -110,8 +110,9 @@ def serve(arguments: argparse.Namespace) -> int:
         index = index or (own if own.is_dir() else None)
     else:
         settings, release = ServeSettings(), arguments.release
-    chosen = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
-    serve_release(release, ServeSettings(**{**settings.model_dump(), **chosen}), Console(), report, index)
+    asked = {name: getattr(arguments, name) for name in ("host", "port", "engine", "model")}
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    serve_release(release, with_values(settings, chosen, "repotune serve"), Console(), report, index)
     return 0
 
 

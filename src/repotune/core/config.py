@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from repotune.core.errors import UserError
 
@@ -213,17 +214,41 @@ class ReleaseSettings(Section):
 
 
 class ServeSettings(Section):
-    """Where the server listens, on loopback until told otherwise, and what it reads: `weights` (auto is bf16 on a GPU
-    and what the release recommends on a CPU) and the `index` of the project's code. Completions that repeat
-    `repeat_tokens` of it or more say so, and are withheld where that code is not under one of `allowed_licences` (SPDX
-    ids; with none, nothing is)."""
+    """Where the server listens, on loopback until told otherwise; what computes, and what it reads.
+
+    `engine` is one of ours, or the http address of a server that speaks OpenAI's dialect, at which `model` is the
+    model's name; auto is the quickest on this machine. `weights` auto are those whose loss the release accepts.
+    Completions that repeat `repeat_tokens` or more of the project's `index` say so, and are withheld where that code is
+    not under one of `allowed_licences` (SPDX ids; with none, nothing is)."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8750, ge=0, le=65535)
+    engine: Literal["auto", "ours", "openvino", "torch"] | Annotated[str, Field(pattern=r"^https?://[^/\s]")] = "auto"
+    model: str | None = None
     weights: Literal["auto", "f32", "bf16", "int8", "int4"] = "auto"
     index: bool = True
     repeat_tokens: int = Field(default=48, ge=8)
     allowed_licences: tuple[str, ...] = ()
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _known_engine(cls, value: Any) -> Any:
+        if value not in ("auto", "ours", "openvino", "torch") and not str(value).startswith(("http://", "https://")):
+            raise ValueError("auto, ours, openvino, torch, or the address of a server, as in http://127.0.0.1:8000")
+        return value
+
+    @property
+    def remote(self) -> str | None:
+        """The address of the server that is asked in place of an engine here, without /v1; None where none is."""
+        return self.engine.rstrip("/").removesuffix("/v1") if "://" in self.engine else None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ServeSettings:
+        if self.model is not None and self.remote is None:
+            raise ValueError("model names what is served elsewhere; set engine to that server's address")
+        if self.remote is not None and self.weights != "auto":
+            raise ValueError("weights are chosen by the server that engine names; leave them out")
+        return self
 
 
 class Config(Section):
@@ -271,6 +296,17 @@ def parse_config(data: dict[str, Any], origin: str) -> Config:
     """The tables of a repotune.toml as a Config. `origin` names the file in errors."""
     try:
         return Config.model_validate(data)
+    except ValidationError as error:
+        raise _as_user_error(error, origin) from error
+
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+def with_values(section: SectionType, values: Mapping[str, Any], origin: str) -> SectionType:
+    """`section` with other values, which `origin` gave. Raises UserError as `parse_config`."""
+    try:
+        return type(section).model_validate({**section.model_dump(), **values})
     except ValidationError as error:
         raise _as_user_error(error, origin) from error
 

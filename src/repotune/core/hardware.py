@@ -42,7 +42,7 @@ def probe(folder: Path) -> Hardware:
     """Measures this machine in about half a second. `folder` is where the work will lie, for the room on its disk."""
     memory = psutil.virtual_memory()
     return Hardware(
-        processor=_processor_name(),
+        processor=processor_name(),
         cores=available_cores(),
         memory=memory.total,
         memory_free=memory.available,
@@ -78,7 +78,8 @@ def _cpu_flags() -> set[str]:
     return set()
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
+    """The processor as the system names it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from repotune.core.errors import UserError
 from repotune.core.hardware import available_cores, has_bf16
@@ -17,9 +17,12 @@ from repotune.infer.cpu.packed import Bits, PackedModel, open_packed, packable, 
 from repotune.infer.engine import Engine
 from repotune.model.configuration import ModelConfig
 
+if TYPE_CHECKING:
+    from repotune.model.network import Network
+
 Weights = Literal["auto", "f32", "bf16", "int8", "int4"]
 
-_BITS: dict[str, Bits] = {"int8": 8, "int4": 4}
+BITS: dict[str, Bits] = {"int8": 8, "int4": 4}
 
 
 def open_engine(folder: Path, weights: Weights = "auto", threads: int | None = None) -> Engine:
@@ -32,10 +35,26 @@ def open_engine(folder: Path, weights: Weights = "auto", threads: int | None = N
     """
     if weights not in ("auto", "f32", "bf16", "int8", "int4"):
         raise UserError(f"There are no weights {weights!r}.", "weights: auto, f32, bf16, int8, int4")
-    bits = _BITS.get("int8" if weights == "auto" else weights)
+    bits = BITS.get("int8" if weights == "auto" else weights)
     if bits and (folder / packed_name(bits)).is_file() and not has_gpu():
-        return _cpu_engine(open_packed(folder / packed_name(bits)), threads)
+        return open_ours(folder, bits, threads)
     return _open_network(folder, weights, threads)
+
+
+def open_ours(folder: Path, bits: Bits, threads: int | None = None) -> Engine:
+    """Our engine on this machine's CPU, whatever else it has; raises as `open_engine`."""
+    packed = folder / packed_name(bits)
+    if packed.is_file():
+        return _cpu_engine(open_packed(packed), threads)
+    network = _read_network(folder)
+    if reason := _no_kernels(network.config, "cpu"):
+        raise UserError(f"int{bits} weights are not to be had here: {reason}.", "weights: f32, bf16")
+    return _packing_engine(network, bits, threads)
+
+
+def open_torch(folder: Path, weights: Weights, threads: int | None = None) -> Engine:
+    """Torch, with f32 or bf16 weights, on a GPU where there is one, else on the CPU. Raises as `open_engine`."""
+    return _decoder(_read_network(folder), weights, threads)
 
 
 def has_gpu() -> bool:
@@ -43,32 +62,48 @@ def has_gpu() -> bool:
     return Path("/dev/nvidiactl").exists()
 
 
-def _cpu_engine(model: PackedModel, threads: int | None) -> Engine:
-    from repotune.infer.cpu.engine import CpuEngine
-
-    return CpuEngine(model, threads or available_cores())
-
-
 def _open_network(folder: Path, weights: Weights, threads: int | None) -> Engine:
     import torch
 
-    from repotune.infer.decoder import Decoder
+    network = _read_network(folder)
+    bits = BITS.get("int8" if weights == "auto" else weights)
+    reason = _no_kernels(network.config, "cuda" if torch.cuda.is_available() else "cpu")
+    if bits and reason is None:
+        return _packing_engine(network, bits, threads)
+    if weights in BITS:
+        raise UserError(f"{weights} weights are not to be had here: {reason}.", "weights: f32, bf16")
+    return _decoder(network, weights, threads)
+
+
+def _read_network(folder: Path) -> Network:
     from repotune.model.gguf_reading import load_gguf
     from repotune.model.weights import load_model
 
-    network = load_gguf(folder) if folder.suffix == ".gguf" else load_model(folder)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    bits = _BITS.get("int8" if weights == "auto" else weights)
-    if bits and (reason := _no_kernels(network.config, device.type)) is None:
-        from repotune.infer.cpu.packing import pack_network
+    return load_gguf(folder) if folder.suffix == ".gguf" else load_model(folder)
 
-        return _cpu_engine(pack_network(network, bits), threads)
-    if weights in _BITS:
-        raise UserError(f"{weights} weights are not to be had here: {reason}.", "weights: f32, bf16")
+
+def _decoder(network: Network, weights: Weights, threads: int | None) -> Engine:
+    import torch
+
+    from repotune.infer.decoder import Decoder
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if threads is not None:
         torch.set_num_threads(threads)
     slow = device.type == "cpu" and not has_bf16()  # bfloat16 by emulation
     return Decoder(network, "f32" if weights == "f32" or (weights == "auto" and slow) else "bf16", device)
+
+
+def _packing_engine(network: Network, bits: Bits, threads: int | None) -> Engine:
+    from repotune.infer.cpu.packing import pack_network
+
+    return _cpu_engine(pack_network(network, bits), threads)
+
+
+def _cpu_engine(model: PackedModel, threads: int | None) -> Engine:
+    from repotune.infer.cpu.engine import CpuEngine
+
+    return CpuEngine(model, threads or available_cores())
 
 
 def _no_kernels(config: ModelConfig, device: str) -> str | None:

@@ -8,6 +8,7 @@ Prompts are random tokens: no engine can guess them, so this is what completions
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 import time
@@ -19,9 +20,13 @@ from repotune.infer.engine import Engine
 
 PROMPT = 512
 ANSWER = 16
+JUMP = 6
+"""Of so many completions one is asked for at another place than the last, as in `benchmarks/serve_typing.py`."""
 STREAMS = 50
 """As many as BigCode's leaderboard measures."""
 
+# Completions after each prompt that is new.
+_COMPLETIONS = 4
 # Of each of many streams: 50 of 32 tokens fit into the room for eight contexts of 256 tokens.
 _SHORT_PROMPT, _SHORT_ANSWER = 8, 24
 # Where a model would take longer, what it wrote until then is counted.
@@ -43,27 +48,37 @@ class Speed:
     completion: float
     tokens_per_second: float
 
+    @property
+    def typical(self) -> float:
+        """Seconds of a typical completion: ANSWER tokens after a keystroke, and of JUMP completions one after a jump to
+        another place, where the prompt is computed anew: completion + (cold − keystroke) / JUMP."""
+        return self.completion + (self.cold - self.keystroke) / JUMP
 
-def measure(engine: Engine, rounds: int = 3) -> Speed:
-    """Answers a few prompts with `engine`, a second or two for 100M parameters on two cores."""
+
+def measure(engine: Engine, rounds: int = 3, patience: float = math.inf) -> Speed:
+    """Answers a few prompts with `engine`, a second or two for 100M parameters on two cores; after `patience` seconds
+    ends with the completion under way."""
     chance = random.Random(0)
     length = min(PROMPT, engine.context // 2)
     engine.prefill(_tokens(chance, engine, 16))  # what is compiled or read from disk at the first call
     cold, keystrokes, completions, steps = [], [], [], []
-    for _ in range(rounds):
-        ids = _tokens(chance, engine, length)
-        started = time.perf_counter()
-        engine.prefill(ids)
-        cold.append(time.perf_counter() - started)
-        for _ in range(4):
-            ids += _tokens(chance, engine, 1)
+    last = time.perf_counter() + patience
+    for turn in range(rounds * _COMPLETIONS):
+        if turn and time.perf_counter() > last:
+            break
+        if turn % _COMPLETIONS == 0:
+            ids = _tokens(chance, engine, length)
             started = time.perf_counter()
             engine.prefill(ids)
-            keystrokes.append(time.perf_counter() - started)
-            for token in _tokens(chance, engine, ANSWER - 1):
-                engine.step(token)
-            completions.append(time.perf_counter() - started)
-            steps.append((completions[-1] - keystrokes[-1]) / (ANSWER - 1))
+            cold.append(time.perf_counter() - started)
+        ids += _tokens(chance, engine, 1)
+        started = time.perf_counter()
+        engine.prefill(ids)
+        keystrokes.append(time.perf_counter() - started)
+        for token in _tokens(chance, engine, ANSWER - 1):
+            engine.step(token)
+        completions.append(time.perf_counter() - started)
+        steps.append((completions[-1] - keystrokes[-1]) / (ANSWER - 1))
     engine.end()
     middle = statistics.median
     return Speed(length, middle(cold), middle(keystrokes), middle(completions), 1 / middle(steps))

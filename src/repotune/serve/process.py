@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from repotune.core.config import ServeSettings
-from repotune.core.console import write_data
+from repotune.core.console import Console, write_data
 from repotune.core.errors import UserError
 
 _STOP_SECONDS = 15
@@ -75,7 +75,7 @@ def _child(release_folder: Path, settings: ServeSettings, index: Path | None) ->
 
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
-        bound = open_server(release_folder, settings, index=index)
+        bound = open_server(release_folder, settings, index=index, console=Console())
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2

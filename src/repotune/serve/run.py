@@ -14,15 +14,18 @@ from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.infer.assistance import assist
+from repotune.infer.candidates import candidates
+from repotune.infer.engine import Engine
 from repotune.infer.index.folder import Index, open_index
 from repotune.infer.index.gate import Gate, model_hash, read_gate
-from repotune.infer.opening import Weights, has_gpu, open_engine
+from repotune.infer.quickest import open_quickest
 from repotune.serve.app import create_app
 from repotune.serve.attribution import Attribution
 from repotune.serve.facts import ReleaseFacts, read_facts
 from repotune.tokenizer.encoding import Codec, load_codec
 
 _GRACE_SECONDS = 2  # for answers under way, when told to stop
+_QUIET = Console(quiet=True)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def serve(
 
     Raises UserError for a folder without a release and for an address that cannot be taken.
     """
-    bound = open_server(release_folder, settings, report, index)
+    bound = open_server(release_folder, settings, report, index, console)
     console.say(f"serving {release_folder} at {bound.url} — Ctrl-C stops it")
     if settings.host not in ("127.0.0.1", "localhost", "::1"):
         console.warn(f"whoever reaches {settings.host} can use it: there is no password")
@@ -59,14 +62,18 @@ def serve(
 
 
 def open_server(
-    release_folder: Path, settings: ServeSettings, report: Path | None = None, index: Path | None = None
+    release_folder: Path,
+    settings: ServeSettings,
+    report: Path | None = None,
+    index: Path | None = None,
+    console: Console = _QUIET,
 ) -> BoundServer:
     """Takes the address and loads the model. Raises UserError as `serve`."""
     facts = read_facts(release_folder)
     listener = _listen(settings)
     try:
         codec = load_codec(release_folder)
-        engine = open_engine(release_folder, _weights(settings, facts, release_folder))
+        engine = _open_engine(release_folder, settings, facts, console)
         found = _index(settings, index)
         gate = None if found is None else _gate(found, facts, release_folder)
         assisted = assist(engine, codec.special, found, gate)
@@ -107,11 +114,12 @@ def _attribution(index: Index | None, codec: Codec, settings: ServeSettings) -> 
     return None if index is None else Attribution(index, codec, settings.repeat_tokens, settings.allowed_licences)
 
 
-def _weights(settings: ServeSettings, facts: ReleaseFacts, release_folder: Path) -> Weights:
-    """What the release recommends on a CPU, unless told otherwise; auto on a GPU and without packed weights."""
-    recommended = release_folder / f"{facts.weights}.packed"
-    told = settings.weights != "auto" or has_gpu() or not recommended.is_file()
-    return settings.weights if told else facts.weights
+def _open_engine(folder: Path, settings: ServeSettings, facts: ReleaseFacts, console: Console) -> Engine:
+    """The engine that is named, else the quickest that reads weights whose loss the release accepts."""
+    found = candidates(folder, settings.engine, settings.weights, facts.weights)
+    if len(found) == 1:
+        return found[0].open(folder)
+    return open_quickest(folder, found, facts.model_hash or model_hash(folder), console)
 
 
 def _listen(settings: ServeSettings) -> socket.socket:
