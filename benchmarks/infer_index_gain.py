@@ -33,17 +33,17 @@ from repotune.infer.index.folder import Index, open_index
 from repotune.infer.index.gate import Gate
 from repotune.infer.index.mixing import MixedEngine, Mixer
 from repotune.infer.opening import open_engine
+from repotune.infer.served import open_served
 from repotune.infer.speculation import DraftedEngine
-from repotune.model.weights import load_model
 from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.tokenizer.packing import TokenStore
 
 
 def held_out_nats(index: Index, gate: Gate, workspace: Path, codec: Codec, most: int) -> tuple[float, float]:
     """Nats per token of the test split, in windows as those that gates are fitted on: the model's, and mixed."""
-    network = load_model(workspace / "release")
-    windows = list(cut_windows(TokenStore(workspace / "tokens", "test"), codec, network.config.context, most))
-    evidence = gather(windows, network, Cursor(index, codec.special), codec, Console(quiet=True))
+    engine = open_served(workspace / "release")
+    windows = list(cut_windows(TokenStore(workspace / "tokens", "test"), codec, engine.context, most))
+    evidence = gather(windows, engine, Cursor(index, codec.special), codec, Console(quiet=True))
     rows = zip(evidence.features, evidence.present, evidence.p, strict=True)
     mixed = [float(np.log(gate.shares(features, present) @ p)) for features, present, p in rows]
     return float(-np.log(evidence.p[:, 0]).mean()), -statistics.mean(mixed)

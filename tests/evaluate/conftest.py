@@ -19,6 +19,7 @@ import torch
 from repotune.core.console import Console
 from repotune.core.flow import Work
 from repotune.evaluate.own_code.held_out import HeldOut
+from repotune.infer.index.step import build_index
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
 from repotune.model.weights import save_model
@@ -54,6 +55,7 @@ def write_corpus(folder: Path, splits: dict[str, list[HeldOut]]) -> None:
     folder.mkdir(parents=True)
     for split, files in splits.items():
         table = {name: pa.array([getattr(file, name) for file in files], pa.string()) for name in COLUMNS}
+        table["licence"] = pa.array(["MIT"] * len(files), pa.string())
         table["weight"] = pa.array([1.0] * len(files), pa.float64())
         pq.write_table(pa.table(table), folder / f"{split}-00000.parquet")
 
@@ -105,6 +107,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, held_out: list[HeldOut])
     optimiser = train(network, TokenStore(folders["tokens"], "train"), codec, steps=60)
     write_checkpoint(folders["run"], network, [optimiser], Progress(60, Position(), False), folders["tokenizer"])
     return Workspace(folders, codec)
+
+
+@pytest.fixture(scope="session")
+def indexed(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The same with the index of its training split, and how much the model takes of its word."""
+    folder = tmp_path_factory.mktemp("indexed") / "index"
+    build_index(workspace.work(folder))
+    return Workspace({**workspace.folders, "index": folder}, workspace.codec)
 
 
 class Repository:

@@ -16,7 +16,6 @@ from repotune.core.errors import UserError
 from repotune.evaluate import completions
 from repotune.evaluate.baseline import train_ngram
 from repotune.evaluate.completions import NgramCompleter, complete_by_engine, cut, item_prompt
-from repotune.evaluate.contest import served_weights
 from repotune.evaluate.own_code import identifiers
 from repotune.evaluate.own_code.held_out import HeldOut
 from repotune.evaluate.own_code.items import KINDS, Item, Kind, draw_items
@@ -25,6 +24,7 @@ from repotune.evaluate.run import build_results
 from repotune.evaluate.scores import Score
 from repotune.evaluate.verdict import verdict
 from repotune.infer.opening import open_engine
+from repotune.infer.served import served_weights
 from repotune.model.weights import read_config
 from repotune.tokenizer.packing import TokenStore
 from repotune.train.state import best_checkpoint
@@ -38,9 +38,9 @@ ADDED = "added_first = 1\nadded_second = added_first + 2\nprint(added_second)\na
 
 
 @pytest.fixture(scope="module")
-def results_folder(workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results_folder(indexed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    build_results(workspace.work(folder), SETTINGS)
+    build_results(indexed.work(folder), SETTINGS)
     return folder
 
 
@@ -51,9 +51,9 @@ def read(folder: Path) -> tuple[dict, list[dict]]:
 
 def test_every_contestant_has_every_score_with_an_interval(results_folder: Path) -> None:
     results, _ = read(results_folder)
-    assert results["schema"] == 2
+    assert results["schema"] == 3
     assert list(results["infilling"]) == list(KINDS)
-    for model in ("model", "untrained", "ngram"):
+    for model in ("served", "model", "untrained", "ngram"):
         likelihood = results["likelihood"][model]
         assert likelihood["files"] == 11
         assert 15_000 < likelihood["bytes"] <= 20_000
@@ -119,7 +119,9 @@ def test_lines_added_since_are_scored_apart(make_dated, tmp_path: Path) -> None:
     assert results["later"]["items"] == len(later) > 5
     assert results["later"]["files"] == len({sample["path"] for sample in later}) == 4
     line = results["later"]["infilling"]["line"]
-    assert line.keys() == {"model", "ngram"}
+    assert line.keys() == {"model", "ngram"} and results["judged"] == "model"  # there is no index
+    assert results["differences"].keys() == {"ngram", "untrained"} and "untrained" in results["verdict"]
+    assert " the model is " in results["verdict"]
     assert line["model"]["items"] == sum(sample["kind"] == "line" for sample in later)
 
 
@@ -130,15 +132,32 @@ def test_training_shows(results_folder: Path) -> None:
     assert bits["model"] < bits["untrained"] - 0.5
     assert bits["ngram"] < bits["untrained"]
     assert results["differences"]["untrained"]["likelihood"]["bits_per_byte"]["high"] < 0
-    assert results["verdict"].startswith("On 11 held-out files the model is ")
+    assert results["verdict"].startswith("On 11 held-out files the model with its index, as it is served, is ")
     assert "better than the untrained model in bits per byte" in results["verdict"]
+
+
+def test_what_is_served_is_judged_and_set_beside_the_model_alone(results_folder: Path) -> None:
+    results, samples = read(results_folder)
+    assert results["judged"] == "served"
+    assert results["differences"].keys() == {"ngram", "untrained", "model"}
+    bits = {name: of["bits_per_byte"]["value"] for name, of in results["likelihood"].items()}
+    assert bits["served"] < bits["model"] - 0.3
+    told = results["differences"]["model"]["likelihood"]["bits_per_byte"]
+    assert told["value"] == pytest.approx(bits["served"] - bits["model"], abs=1e-5)
+    assert "it is better than the model without the index in bits per byte" in results["verdict"]
+    right = {
+        name: sum(sample["answers"][name] == sample["expected"] for sample in samples) for name in ("served", "model")
+    }
+    assert right["served"] > right["model"]
+    told = results["contestants"]["served"]
+    assert told["indexed_files"] == 42 and told["nats_per_token"]["with"] < told["nats_per_token"]["without"]
 
 
 def test_samples_bear_the_scores(results_folder: Path) -> None:
     results, samples = read(results_folder)
     for kind in KINDS:
         of_kind = [sample for sample in samples if sample["kind"] == kind]
-        for model in ("model", "ngram"):
+        for model in ("served", "model", "ngram"):
             for measure in ("edit_similarity", "identifier_f1"):
                 points = [of[measure] for sample in of_kind if measure in (of := sample["scores"][model])]
                 if points:
@@ -150,8 +169,8 @@ def test_samples_bear_the_scores(results_folder: Path) -> None:
                 assert all(text.count("\n") <= sample["expected"].count("\n") for text in sample["answers"].values())
 
 
-def test_the_same_again_is_the_same_bytes(workspace, results_folder: Path, tmp_path: Path) -> None:
-    build_results(workspace.work(tmp_path), SETTINGS)
+def test_the_same_again_is_the_same_bytes(indexed, results_folder: Path, tmp_path: Path) -> None:
+    build_results(indexed.work(tmp_path), SETTINGS)
     for name in ("results.json", "samples.jsonl"):
         assert (tmp_path / name).read_bytes() == (results_folder / name).read_bytes()
 

@@ -71,6 +71,35 @@ def test_page_and_markdown_hold_the_same_numbers(report: Work, files: dict, read
         assert said in text.replace("\\", ""), said
 
 
+def test_what_is_served_stands_beside_the_model_alone(report: Work) -> None:
+    _, text = read(report)
+    for said in (
+        "As served minus model alone",
+        "Rest of a line: Model alone",
+        "The model alone, with the most relevant",
+    ):
+        assert said in text, said
+    rest = next(line for line in text.splitlines() if line.startswith("| Rest of a line |"))
+    assert "21.5 %" in rest  # what is served comes first, and is in the headline
+    assert "21.5 %" in text.partition("## ")[0] and "1.142" in text.partition("## ")[0]
+    assert "What an editor gets is the model with the index" in text
+
+
+def test_without_an_index_the_model_is_judged(build_work, files: dict) -> None:
+    results = files["results"]["results.json"]
+    results["judged"] = "model"
+    for of in (results["likelihood"], results["differences"], *results["infilling"].values()):
+        of.pop("served", None)
+    results["differences"].pop("model")
+    for sample in files["results"]["samples.jsonl"]:
+        del sample["answers"]["served"], sample["scores"]["served"]
+    work = build_work(files)
+    build_report(work, "acme")
+    _, text = read(work)
+    assert "served" not in text.partition("## What was run")[0].replace(results["verdict"], "")
+    assert "Model minus n-gram" in text and "1.352" in text.partition("## ")[0]
+
+
 def test_the_order_is_verdict_corpus_vocabulary_training_scores_samples_latency_run(report: Work) -> None:
     html, text = read(report)
     order = ["corpus", "vocabulary", "training", "scores", "samples", "latency", "run"]

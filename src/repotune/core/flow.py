@@ -25,6 +25,8 @@ from repotune.core.console import Console, duration
 from repotune.core.errors import UserError
 
 State = Literal["done", "unfinished", "stale", "missing"]
+LOCK_NAME = ".lock"
+"""Holds the number of the process that writes a folder (`locked`); no part of what the folder holds."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def run_flow(steps: Sequence[Step], workspace: Path, console: Console, seed: int
 @contextmanager
 def locked(workspace: Path) -> Iterator[None]:
     """Holds `workspace` for this process; the kernel lets go of it when the process ends, however it ends."""
-    with (workspace / ".lock").open("a+") as file:
+    with (workspace / LOCK_NAME).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

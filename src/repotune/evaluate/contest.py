@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,12 +18,12 @@ from repotune.evaluate.ngram import NgramModel, Passage
 from repotune.evaluate.own_code.held_out import HeldOut, read_held_out
 from repotune.evaluate.own_code.items import Item
 from repotune.evaluate.own_code.retrieval import Piece, read_retrievals
+from repotune.evaluate.served import Beside, Served, read_served
 from repotune.evaluate.streams import answer_all
-from repotune.evaluate.summary import WITH_FILES, Filled, Read
-from repotune.infer.cpu.packed import packable
+from repotune.evaluate.summary import SERVED, WITH_FILES, Filled, Read
 from repotune.infer.engine import Engine
-from repotune.infer.opening import open_engine
-from repotune.model.configuration import ModelConfig
+from repotune.infer.index.looking import Seen
+from repotune.infer.served import open_served
 from repotune.model.weights import load_model, read_config
 from repotune.tokenizer.encoding import Codec, load_codec
 from repotune.train.state import best_checkpoint
@@ -36,22 +34,15 @@ _Prompts = dict[str, list[list[int]]]
 
 @dataclass(frozen=True)
 class Contest:
-    """Everyone who takes part, and on what. Networks write what a server would (`served_weights`), and are read in f32
-    for their bits."""
+    """Everyone who takes part, and on what. Networks write with the weights that are served (`infer.served`), and are
+    read in f32 for their bits. `served` is the model with the index, where mixing helps it."""
 
     held_out: list[HeldOut]
     codec: Codec
     checkpoints: dict[str, Path]  # of `model` and `base` or `untrained`
     context: int
     ngram: NgramModel
-
-
-def served_weights(config: ModelConfig) -> Literal["int8", "f32"]:
-    """What answers are written with: what a server on a CPU reads by default, so that the verdict is about what is
-    served, and f32 where the CPU engine does not know the shape or a GPU is at hand. Never bf16: what a model is worth
-    must not depend on whether this machine has its products."""
-    known = packable(config) and find_spec("numba") is not None and not torch.cuda.is_available()
-    return "int8" if known else "f32"
+    served: Served | None
 
 
 def prepare(work: Work) -> Contest:
@@ -66,7 +57,8 @@ def prepare(work: Work) -> Contest:
     with work.console.progress("n-gram", 1, "index") as progress:
         ngram = train_ngram(work.inputs["tokens"], codec, context)
         progress.advance(note=f"{ngram.tokens:,} tokens")
-    return Contest(held_out, codec, checkpoints, context, ngram)
+    served = read_served(work.inputs["index"], checkpoints["model"], codec) if "index" in work.inputs else None
+    return Contest(held_out, codec, checkpoints, context, ngram, served)
 
 
 def read_all(work: Work, contest: Contest, most_bytes: int) -> list[Read]:
@@ -74,7 +66,9 @@ def read_all(work: Work, contest: Contest, most_bytes: int) -> list[Read]:
     cuts = cut_passages(contest.held_out, contest.codec, contest.context, most_bytes, work.seed)
     passages = [passage for _, passage, _ in cuts]
     headers = [len(header_ids(contest.codec, file.path, contest.context)) for file, _, _ in cuts]
-    bits = _network_bits(work, contest, "likelihood", dict.fromkeys(contest.checkpoints, (passages, headers)))
+    nothing: Beside = ((), ())  # what stands behind a passage is what comes next in it, or unknown
+    asked = dict.fromkeys(contest.checkpoints, (passages, headers))
+    bits = _network_bits(work, contest, "likelihood", asked, [nothing] * len(passages))
     with work.console.progress("likelihood by n-gram", len(passages), "files") as progress:
         bits["ngram"] = []
         for passage in passages:
@@ -125,17 +119,22 @@ def _answers(work: Work, contest: Contest, items: Sequence[Item], prompts: _Prom
             progress.advance(note=item.kind)
     with work.console.progress("infilling", len(asked) * len(items), "items") as progress:
         for name, of in asked.items():
-            folder = contest.checkpoints[_weights_of(name)]
-            engine = open_engine(folder, weights=served_weights(read_config(folder)))
-            for answers, written in zip(found, _written(engine, contest.codec, items, of), strict=True):
-                answers[name] = written
+            engine = open_served(contest.checkpoints[_weights_of(name)])
+            served = contest.served if name == "model" else None
+            for answers, written in zip(found, _written(engine, contest.codec, items, of, served), strict=True):
+                answers.update(zip((name, SERVED), written, strict=False))
                 progress.advance(note=name)
     return found
 
 
-def _written(engine: Engine, codec: Codec, items: Sequence[Item], prompts: Sequence[list[int]]) -> Iterator[str]:
-    def write(engine: Engine, asked: tuple[Item, list[int]]) -> str:
-        return complete_by_engine(engine, codec, *asked)
+def _written(
+    engine: Engine, codec: Codec, items: Sequence[Item], prompts: Sequence[list[int]], served: Served | None
+) -> Iterator[list[str]]:
+    """To each prompt the model's answer and, next while the prompt is in the engine still, the one that is served."""
+
+    def write(engine: Engine, asked: tuple[Item, list[int]]) -> list[str]:
+        alone = complete_by_engine(engine, codec, *asked)
+        return [alone, served.complete(engine, *asked)] if served else [alone]
 
     return answer_all(engine, list(zip(items, prompts, strict=True)), write)
 
@@ -155,24 +154,46 @@ def _hole_bits(work: Work, contest: Contest, items: Sequence[Item], prompts: _Pr
         )
         for name, of in prompts.items()
     }
-    for name, of in _network_bits(work, contest, "holes", passages).items():
+    beside = [contest.served.beside(item) for item in items] if contest.served else []
+    for name, of in _network_bits(work, contest, "holes", passages, beside).items():
         for bits, needed in zip(found, of, strict=True):
             bits[name] = needed
     return found
 
 
 def _network_bits(
-    work: Work, contest: Contest, title: str, passages: Mapping[str, tuple[Sequence[Passage], Sequence[int]]]
+    work: Work,
+    contest: Contest,
+    title: str,
+    passages: Mapping[str, tuple[Sequence[Passage], Sequence[int]]],
+    beside: Sequence[Beside],
 ) -> dict[str, list[float]]:
-    """By contestant the bits of each of its passages, which are given with the lengths of their headers."""
+    """By contestant the bits of each of its passages, which are given with the lengths of their headers. The model's
+    are read once for it and for what is served, to which what stands `beside` each is open."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     total = sum(passage.stop - passage.start for of, _ in passages.values() for passage in of)
-    found = {}
+    seen = _look_up(work, contest.served, passages["model"][0], beside) if contest.served else []
+    found: dict[str, list[float]] = {}
     with work.console.progress(title, total, "tokens") as progress:
         for name, (of, headers) in passages.items():
             network = load_model(contest.checkpoints[_weights_of(name)]).to(device)
-            found[name] = [float(bits.sum()) for bits in network_bits(network, of, headers, progress)]
+            if contest.served and name == "model":
+                alone, together = contest.served.bits(network, of, headers, seen, progress)
+                found[SERVED] = [float(bits.sum()) for bits in together]
+            else:
+                alone = network_bits(network, of, headers, progress)
+            found[name] = [float(bits.sum()) for bits in alone]
     return found
+
+
+def _look_up(work: Work, served: Served, passages: Sequence[Passage], beside: Sequence[Beside]) -> list[Seen]:
+    seen = []
+    total = sum(passage.stop - passage.start for passage in passages)
+    with work.console.progress("what the index says", total, "tokens") as progress:
+        for passage, of in zip(passages, beside, strict=True):
+            seen.append(served.look_up(passage, of))
+            progress.advance(passage.stop - passage.start)
+    return seen
 
 
 def _weights_of(contestant: str) -> str:

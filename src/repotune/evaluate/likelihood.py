@@ -83,7 +83,6 @@ def windows(passage: Passage, header: int, context: int) -> Iterator[Window]:
         at = end
 
 
-@torch.inference_mode()
 def network_bits(
     network: Network, passages: Sequence[Passage], headers: Sequence[int], progress: Progress
 ) -> list[Float]:
@@ -92,6 +91,32 @@ def network_bits(
     Advances `progress` by ids scored. Runs in the weights' own type and on their device.
     """
     bits = [np.zeros(passage.stop - passage.start) for passage in passages]
+    for scored in score_windows(network, passages, headers, progress):
+        bits[scored.passage][scored.place : scored.place + len(scored.ids)] = scored.bits()
+    return bits
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a network says of T `ids`, which stand from `place` on in a passage's scores: `logits`, T×V."""
+
+    passage: int
+    place: int
+    ids: torch.Tensor
+    logits: torch.Tensor
+
+    def bits(self) -> NDArray[np.float32]:
+        """−log2 p of each id."""
+        nats = torch.nn.functional.cross_entropy(self.logits, self.ids, reduction="none")
+        bits: NDArray[np.float32] = (nats / math.log(2)).cpu().numpy()
+        return bits
+
+
+@torch.inference_mode()
+def score_windows(
+    network: Network, passages: Sequence[Passage], headers: Sequence[int], progress: Progress
+) -> Iterator[Scored]:
+    """Every id of every passage once, like lengths together. Arguments as those of `network_bits`."""
     todo = [
         (number, window)
         for number, (passage, header) in enumerate(zip(passages, headers, strict=True))
@@ -100,28 +125,21 @@ def network_bits(
     todo.sort(key=lambda pair: len(pair[1].ids))  # like lengths together: little padding
     for start in range(0, len(todo), _BATCH):
         batch = todo[start : start + _BATCH]
-        for (passage_number, window), scores in zip(batch, _score(network, [w for _, w in batch]), strict=True):
-            bits[passage_number][window.place : window.place + len(scores)] = scores
-            progress.advance(len(scores))
-    return bits
+        yield from _score(network, batch, progress)
 
 
-def _score(network: Network, batch: Sequence[Window]) -> list[NDArray[np.float32]]:
-    """The scored ids' bits for each window. Padding stands on the right, where a causal network does not look."""
-    longest = max(len(window.ids) for window in batch)
+def _score(network: Network, batch: Sequence[tuple[int, Window]], progress: Progress) -> Iterator[Scored]:
+    """What is scored in each window. Padding stands on the right, where a causal network does not look."""
+    longest = max(len(window.ids) for _, window in batch)
     padded = np.zeros((len(batch), longest), np.int64)
-    for row, window in enumerate(batch):
+    for row, (_, window) in enumerate(batch):
         padded[row, : len(window.ids)] = window.ids
     ids = torch.from_numpy(padded).to(next(network.parameters()).device)
     features = network.features(ids[:, :-1])
-    scores = []
-    for row, window in enumerate(batch):
+    for row, (passage, window) in enumerate(batch):
         logits = network.head(features[row, window.first - 1 : len(window.ids) - 1]).float()
-        targets = ids[row, window.first : len(window.ids)]
-        scores.append(
-            (torch.nn.functional.cross_entropy(logits, targets, reduction="none") / math.log(2)).cpu().numpy()
-        )
-    return scores
+        yield Scored(passage, window.place, ids[row, window.first : len(window.ids)], logits)
+        progress.advance(len(logits))
 
 
 def _piece(widths: Int, share: int, chosen: int) -> tuple[int, int]:

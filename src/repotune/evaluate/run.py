@@ -1,24 +1,27 @@
-"""The results step: how good the model is on held-out files, beside an n-gram and beside what its training began from.
+"""The results step: how good what is served is on held-out files, beside an n-gram and what training began from.
 
 `results.json` (a score is {"value", "low", "high"}, a 95 % interval clustered by file):
 
-    schema       2
+    schema       3
     verdict      one sentence
+    judged       the contestant that it is about: `served` where the index helps the model, else `model`
     likelihood   {contestant: {"bits_per_byte", "bytes", "files"}}
     infilling    {kind: {contestant: {"items", measure}}}
-    languages    {language: the same as infilling, for the model and the n-gram}
+    languages    {language: the same as infilling, for what is served, the model and the n-gram}
     later        {"after", "items", "files", "infilling"}: the same for holes in lines that were added after everything
                  trained on, of which `after` is the newest date, or null where a file bears none
     other_files  {"all" or kind: {"items", measure: {"without", "with", "difference"}}}: the model asked without and
                  with pieces of other files in front
-    differences  {opponent: {"likelihood": {"bits_per_byte"}, kind: {measure}}}, as model − opponent
+    differences  {opponent: {"likelihood": {"bits_per_byte"}, kind: {measure}}}, as judged − opponent
     data, contestants, seed, environment: on what, by what and where it was measured
 
-Contestants are `model`, `ngram`, and `base` where one was gone on from, else `untrained`. Kinds are `rest`, `line`,
-`block`, `body`, `arguments`, `imports` and `nothing`, those that the files hold; measures `exact_match`,
-`edit_similarity`, `identifier_f1` and `bits_per_byte`, the latter two where holes have identifiers or text, and of the
-untrained the last alone.
-The `weights` of a contestant are what it writes with: as it is served. All bits are those of networks in f32.
+Contestants are `served` (the model with the index mixed in and the file at hand open, through the server's own door;
+where mixing helps), `model` (alone), `ngram`, and `base` where one was gone on from, else `untrained`. Kinds are
+`rest`, `line`, `block`, `body`, `arguments`, `imports` and `nothing`, those that the files hold; measures
+`exact_match`, `edit_similarity`, `identifier_f1` and `bits_per_byte`, the latter two where holes have identifiers or
+text, and of the untrained the last alone.
+The `weights` of a contestant are what it writes with: as it is served. All bits are those of networks in f32, for
+`served` mixed as the server mixes.
 `samples.jsonl` holds every item with every answer, those to prompts with pieces as `model_with_files`.
 """
 
@@ -38,11 +41,12 @@ from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.evaluate import summary
 from repotune.evaluate.completions import MOST_TOKENS
-from repotune.evaluate.contest import Contest, fill_all, prepare, read_all, served_weights
+from repotune.evaluate.contest import Contest, fill_all, prepare, read_all
 from repotune.evaluate.own_code.held_out import learnt_until
 from repotune.evaluate.own_code.history import later_lines, local_histories
 from repotune.evaluate.own_code.items import KINDS, Item, draw_items
 from repotune.evaluate.verdict import verdict
+from repotune.infer.served import served_weights
 from repotune.model.weights import read_config
 
 
@@ -60,10 +64,11 @@ def build_results(work: Work, settings: EvaluateSettings, repositories: Sequence
         raise UserError("The held-out files hold no line to complete.", "raise corpus.test_share, or add repositories")
     reads = read_all(work, contest, settings.likelihood_bytes)
     filled = fill_all(work, contest, items)
-    found = summary.differences(reads, filled)
+    found, judged = summary.differences(reads, filled), summary.judged(reads)
     results = {
-        "schema": 2,
-        "verdict": verdict(found, len(contest.held_out)),
+        "schema": 3,
+        "verdict": verdict(found, len(contest.held_out), judged),
+        "judged": judged,
         "likelihood": summary.likelihood_scores(reads),
         "infilling": summary.infilling_scores(filled),
         "languages": summary.language_scores(filled),
@@ -100,6 +105,7 @@ def _circumstances(work: Work, contest: Contest, items: Sequence[Item]) -> dict[
                 }
                 for name, folder in contest.checkpoints.items()
             },
+            **({"served": contest.served.as_json()} if contest.served else {}),
             "ngram": {"tokens": contest.ngram.tokens, "prompt": "prefix"},
             "decoding": "greedy",
             "most_tokens": dict(MOST_TOKENS),

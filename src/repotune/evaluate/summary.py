@@ -20,10 +20,13 @@ from repotune.evaluate.scores import (
     identifier_f1,
 )
 
-OPPONENTS = ("ngram", "base", "untrained")
-"""Whom the model is compared to: what a run began from is the base, where it had one, or the untrained network."""
+OPPONENTS = ("ngram", "base", "untrained", "model")
+"""Whom what is judged is compared to: what a run began from is the base, where it had one, or the untrained network."""
+SERVED = "served"
+"""The model with the index mixed in, as it is served: what is judged wherever mixing helps."""
 WITH_FILES = "model_with_files"
 """The model again, asked with pieces of other files in front."""
+CONTESTANTS = (SERVED, "model", "ngram", "base", "untrained")
 MEASURES = ("exact_match", "edit_similarity", "identifier_f1", "bits_per_byte")
 
 Measured = dict[str, dict[str, Score]]
@@ -86,6 +89,11 @@ class Filled:
         }
 
 
+def judged(reads: Sequence[Read]) -> str:
+    """Who is judged: what is served, which is the model alone where no index helps it."""
+    return SERVED if SERVED in reads[0].bits else "model"
+
+
 def likelihood_scores(reads: Sequence[Read]) -> dict[str, Any]:
     """{contestant: {"bits_per_byte", "bytes", "files"}}."""
     sizes = [float(read.bytes) for read in reads]
@@ -95,12 +103,12 @@ def likelihood_scores(reads: Sequence[Read]) -> dict[str, Any]:
             "bytes": sum(read.bytes for read in reads),
             "files": len(reads),
         }
-        for name in ("model", *OPPONENTS)
+        for name in CONTESTANTS
         if name in reads[0].bits
     }
 
 
-def infilling_scores(filled: Sequence[Filled], names: Sequence[str] = ("model", *OPPONENTS)) -> dict[str, Any]:
+def infilling_scores(filled: Sequence[Filled], names: Sequence[str] = CONTESTANTS) -> dict[str, Any]:
     """{kind: {contestant: {"items", and of MEASURES those that both have}}}; kinds without items are left out."""
     found: dict[str, Any] = {}
     for kind in KINDS:
@@ -113,10 +121,10 @@ def infilling_scores(filled: Sequence[Filled], names: Sequence[str] = ("model", 
 
 
 def language_scores(filled: Sequence[Filled]) -> dict[str, Any]:
-    """The same by language, for the model and the n-gram."""
-    languages = sorted({one.item.file.language for one in filled})
+    """The same by language, for what is served, the model and the n-gram."""
+    languages, names = sorted({one.item.file.language for one in filled}), (SERVED, "model", "ngram")
     return {
-        language: infilling_scores([one for one in filled if one.item.file.language == language], ("model", "ngram"))
+        language: infilling_scores([one for one in filled if one.item.file.language == language], names)
         for language in languages
     }
 
@@ -128,7 +136,7 @@ def later_scores(filled: Sequence[Filled], after: str | None) -> dict[str, Any]:
         "after": after,
         "items": len(later),
         "files": len({one.item.file.name for one in later}),
-        "infilling": infilling_scores(later, ("model", "ngram", "base")),
+        "infilling": infilling_scores(later, (SERVED, "model", "ngram", "base")),
     }
 
 
@@ -153,15 +161,16 @@ _SIDES = ("without", "with", "difference")
 
 
 def differences(reads: Sequence[Read], filled: Sequence[Filled]) -> dict[str, Measured]:
-    """{opponent: {"likelihood": {"bits_per_byte"}, kind: {measure}}}, model − opponent."""
+    """{opponent: {"likelihood": {"bits_per_byte"}, kind: {measure}}}, what is judged − opponent."""
     found: dict[str, Measured] = {}
+    ours = judged(reads)
     for opponent in OPPONENTS:
-        if opponent in reads[0].bits:
-            gains = [read.bits["model"] - read.bits[opponent] for read in reads]
+        if opponent != ours and opponent in reads[0].bits:
+            gains = [read.bits[ours] - read.bits[opponent] for read in reads]
             bits = clustered_ratio(gains, [float(read.bytes) for read in reads])
             found[opponent] = {"likelihood": {"bits_per_byte": bits}}
             for kind in KINDS:
-                if told := _differences(_of_kind(filled, kind), "model", opponent):
+                if told := _differences(_of_kind(filled, kind), ours, opponent):
                     found[opponent][kind] = told
     return found
 

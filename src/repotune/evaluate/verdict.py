@@ -1,5 +1,6 @@
-"""One honest sentence: is the model better than the n-gram and than what it began from, or can nobody tell?
+"""One honest sentence: is what is served better than the n-gram and than what training began from, or can nobody tell?
 
+What is served is the model with the index of the code it was trained on; it is then compared with the model alone too.
 Built from the paired intervals alone. Likelihood is judged by bits per byte, short holes by exact matches, long ones by
 edit similarity (they are too rarely exact to tell contestants apart). Where nothing was to be written the networks are
 compared and not the n-gram, which cannot see that the text goes on; what is untrained gives no answers to compare.
@@ -23,17 +24,23 @@ _MEASURES = (
     ("body", "edit_similarity", _ALIKE, "function bodies"),
     ("nothing", "exact_match", "in", "silence where nothing is needed"),
 )
-_OPPONENTS = {"ngram": "the n-gram", "base": "its base", "untrained": "the untrained model"}
+_JUDGED = {"model": "the model", "served": "the model with its index, as it is served,"}
+_OPPONENTS = {
+    "ngram": "the n-gram",
+    "base": "its base",
+    "untrained": "the untrained model",
+    "model": "the model without the index",
+}
 _WORDS = {1: "better than", 0: "not distinguishable from", -1: "worse than"}
 
 
-def verdict(differences: Mapping[str, Mapping[str, Mapping[str, Score]]], files: int) -> str:
-    """The sentence for {opponent: {"likelihood" or kind: {score: model − opponent}}}.
+def verdict(differences: Mapping[str, Mapping[str, Mapping[str, Score]]], files: int, judged: str = "model") -> str:
+    """The sentence for {opponent: {"likelihood" or kind: {score: judged − opponent}}}; "served" or "model" is judged.
 
     Every measure of every opponent is named; what the 95 % interval leaves open is said to be so.
     """
     against = [_against(opponent, measured) for opponent, measured in differences.items()]
-    return f"On {files:,} held-out {'file' if files == 1 else 'files'} the model is {'; it is '.join(against)}."
+    return f"On {files:,} held-out {'file' if files == 1 else 'files'} {_JUDGED[judged]} is {'; it is '.join(against)}."
 
 
 def _against(opponent: str, measured: Mapping[str, Mapping[str, Score]]) -> str:

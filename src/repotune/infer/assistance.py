@@ -19,6 +19,6 @@ def assist(engine: Engine, special: Collection[int], index: Index | None, gate: 
     """`engine` with drafts, from `index` where there is one, and mixed with it where `gate` says how much and that it
     helps. Call `open_file` before each prompt."""
     drafted = DraftedEngine(engine, IndexDrafter(Cursor(index, special)))
-    if index is None or gate is None or gate.nats >= gate.without:
+    if index is None or gate is None or not gate.helps:
         return drafted
     return MixedEngine(drafted, Mixer(Cursor(index, special), gate, special))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from repotune.core.errors import UserError
-from repotune.core.flow import Step, Work
+from repotune.core.flow import LOCK_NAME, Step, Work
 from repotune.core.hardware import available_cores
 from repotune.pipeline.project import Project
 
@@ -26,9 +26,9 @@ def build_steps(project: Project, master: str = "") -> list[Step]:
         _tokens(project),
         _plan(project),
         _run(project),
+        _index(),
         _results(project),
         _release(project),
-        _index(),
         _trial(),
         _report(project),
     ]
@@ -164,6 +164,21 @@ def _run(project: Project) -> Step:
     )
 
 
+def _index() -> Step:
+    def run(work: Work) -> None:
+        from repotune.infer.index.step import build_index
+
+        build_index(work)
+
+    return Step(
+        name="index",
+        title="Index: your code at hand, for drafts, probabilities and attribution",
+        run=run,
+        inputs=("corpus", "tokens", "run"),
+        volatile=frozenset({LOCK_NAME}),
+    )
+
+
 def _results(project: Project) -> Step:
     settings = project.config.evaluate
 
@@ -174,9 +189,9 @@ def _results(project: Project) -> Step:
 
     return Step(
         name="results",
-        title="Results: measure it on held-out files",
+        title="Results: measure what will be served on held-out files",
         run=run,
-        inputs=("corpus", "tokenizer", "tokens", "run", *_base_of(project)),
+        inputs=("corpus", "tokenizer", "tokens", "run", "index", *_base_of(project)),
         settings=_plain(settings),
     )
 
@@ -195,20 +210,6 @@ def _release(project: Project) -> Step:
         run=run,
         inputs=("corpus", "tokenizer", "tokens", "run", "results"),
         settings={**_plain(settings), "name": project.name},
-    )
-
-
-def _index() -> Step:
-    def run(work: Work) -> None:
-        from repotune.infer.index.step import build_index
-
-        build_index(work)
-
-    return Step(
-        name="index",
-        title="Index: your code at hand, for drafts, probabilities and attribution",
-        run=run,
-        inputs=("corpus", "tokens", "release"),
     )
 
 

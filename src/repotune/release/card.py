@@ -19,7 +19,13 @@ _KINDS = {
     "imports": "import",
     "nothing": "nothing needed",
 }
-_MODELS = {"model": "this model", "base": "its base", "untrained": "untrained", "ngram": "n-gram"}
+_MODELS = {
+    "served": "with its index, as served",
+    "model": "this model",
+    "base": "its base",
+    "untrained": "untrained",
+    "ngram": "n-gram",
+}
 
 
 def render_card(facts: Mapping[str, Any]) -> str:

@@ -71,13 +71,14 @@ class Figure:
 
 def headline(inputs: Inputs) -> list[Figure]:
     """The few figures that matter."""
+    judged = inputs.results["judged"]
     bits = {name: of["bits_per_byte"]["value"] for name, of in inputs.results["likelihood"].items()}
     figures = [
-        Figure(plain(bits["model"]), "bits per byte of unseen code", f"n-gram {plain(bits['ngram'])}; fewer is better")
+        Figure(plain(bits[judged]), "bits per byte of unseen code", f"n-gram {plain(bits['ngram'])}; fewer is better")
     ]
     if rests := inputs.results["infilling"].get("rest"):
-        exact = {name: percent(rests[name]["exact_match"]["value"]) for name in ("model", "ngram")}
-        figures.append(Figure(exact["model"], "of line ends written exactly", f"n-gram {exact['ngram']}"))
+        exact = {name: percent(rests[name]["exact_match"]["value"]) for name in (judged, "ngram")}
+        figures.append(Figure(exact[judged], "of line ends written exactly", f"n-gram {exact['ngram']}"))
     if latency := inputs.trial["keystroke"]["total_ms"]:
         p50, p95 = milliseconds(latency["p50"]), milliseconds(latency["p95"])
         figures.append(Figure(p50, "for a completion as you type", f"19 of 20 within {p95}"))

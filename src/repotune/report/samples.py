@@ -1,7 +1,7 @@
 """Which samples are shown, and how an answer is set beside what was expected.
 
-Of each kind the first exact ones and the first misses are taken in the order of a hash of the item alone, which knows
-nothing of the answers: nobody picked them.
+Of each kind the first that what is judged got exactly and the first misses are taken in the order of a hash of the item
+alone, which knows nothing of the answers: nobody picked them.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# (kind, how many that the model got exactly, how many that it did not)
+# (kind, how many that came out exactly, how many that did not)
 SHOWN = (
     ("rest", 2, 2), ("line", 1, 1), ("block", 1, 2), ("body", 1, 1), ("arguments", 1, 1), ("imports", 1, 1),
     ("nothing", 1, 1),
 )  # fmt: skip
 RULE = (
-    "Of each kind the first few that the model got exactly and the first few that it did not, in the order of a hash "
-    "of the item alone: nobody picked them."
+    "Of each kind the first few that came out exactly and the first few that did not, in the order of a hash of the "
+    "item alone: nobody picked them."
 )
-_NAMES = {"model": "model", "model_with_files": "model, with other files", "ngram": "n-gram"}
+_NAMES = {"served": "as served", "model": "model", "model_with_files": "model, with other files", "ngram": "n-gram"}
 _KINDS = {
     "rest": "rest of a line",
     "line": "line",
@@ -72,7 +72,8 @@ def _hash(sample: dict[str, Any]) -> str:
 
 
 def _is_exact(sample: dict[str, Any]) -> bool:
-    return bool(sample["scores"]["model"]["exact_match"] == 1)
+    judged = "served" if "served" in sample["answers"] else "model"
+    return bool(sample["scores"][judged]["exact_match"] == 1)
 
 
 def _shown(sample: dict[str, Any]) -> Sample:

@@ -61,6 +61,21 @@ def test_the_same_corpus_makes_the_same_bytes(workspace: dict[str, Path], index_
     (one,), (other,) = ((folder / SEGMENTS).iterdir() for folder in (index_folder, tmp_path / "again"))
     for path in one.iterdir():
         assert path.read_bytes() == (other / path.name).read_bytes(), path.name
+    assert (index_folder / INDEX_NAME).read_bytes() == (tmp_path / "again" / INDEX_NAME).read_bytes()
+
+
+def test_an_index_that_is_built_again_leaves_what_is_open(
+    workspace: dict[str, Path], folder: Path, files: list[File], codec: Codec
+) -> None:
+    was = open_index(folder)
+    before = what_follows(was, codec, files[0][1][:400])
+    build(workspace["tokens"], workspace["corpus"], folder)
+    assert len(list((folder / SEGMENTS).iterdir())) == 1
+    assert (
+        what_follows(was, codec, files[0][1][:400])
+        == before
+        == what_follows(open_index(folder), codec, files[0][1][:400])
+    )
 
 
 def test_a_changed_file_is_found_as_it_is_now_and_no_more_as_it_was(

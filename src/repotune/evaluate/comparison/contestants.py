@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from repotune.core.artefact import digest, file_digest
 from repotune.core.errors import UserError
-from repotune.evaluate.contest import served_weights
+from repotune.infer.served import served_weights
 from repotune.model.weights import read_config
 from repotune.tokenizer.encoding import Codec, load_codec, tokenizer_files
 
@@ -18,7 +18,7 @@ from repotune.tokenizer.encoding import Codec, load_codec, tokenizer_files
 @dataclass(frozen=True)
 class Contestant:
     """A model in `folder`. `contents` hashes weights, shape and tokenizer: two of one hash are one model. `weights` are
-    what it writes with (`contest.served_weights`)."""
+    what it writes with (`infer.served`)."""
 
     name: str
     folder: Path

@@ -17,11 +17,12 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from repotune.core.artefact import sync_folder
+from repotune.core.artefact import digest, sync_folder
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import locked
@@ -96,21 +97,29 @@ def update(
 def _add(folder: Path, head: Head, documents: Iterable[Document], rows: int, console: Console | None) -> None:
     """Makes the index `head` and a segment of `documents`, of which there may be none."""
     if rows:
-        name = uuid.uuid4().hex
-        unfinished = folder / SEGMENTS / f".{name}"
+        unfinished = folder / SEGMENTS / f".{uuid.uuid4().hex}"
         unfinished.mkdir()
         threads = min(_THREADS, os.cpu_count() or 1)
         with (console or Console(quiet=True)).progress("sorting contexts", rows, "tokens") as progress:
-            entry = write_segment(unfinished, name, documents, head.numbers, head.separator, threads, progress.advance)
+            entry = write_segment(unfinished, "", documents, head.numbers, head.separator, threads, progress.advance)
         for path in unfinished.iterdir():
             _sync(path)
-        unfinished.rename(folder / SEGMENTS / name)
+        entry = replace(entry, name=_free_name(folder, entry))
+        unfinished.rename(folder / SEGMENTS / entry.name)
         head = replace(head, segments=(*head.segments, entry))
     if not head.segments:
         raise UserError("An index of nothing cannot be made.", "add repositories to the corpus")
     sync_folder(folder / SEGMENTS)
     write_head(folder, head)
     _clean(folder, head.segments)
+
+
+def _free_name(folder: Path, entry: Entry) -> str:
+    """What a segment is called: by what is in it, so that the same corpus makes the same index; by another name where
+    that one is taken, which who opened the index has mapped."""
+    by_contents = digest(entry.files)[:32]
+    names = (f"{by_contents}-{again}" if again else by_contents for again in count())
+    return next(name for name in names if not (folder / SEGMENTS / name).exists())
 
 
 def _without(folder: Path, head: Head, lost: Sequence[int]) -> Entry:

@@ -4,7 +4,8 @@
     write_gate(folder, gate)
 
 The validation split is read in windows as long as the model's context, by turns as plain text and as an infilling
-prompt has it, suffix first. As in an editor, what stands in the file before a window, or behind the hole, is open.
+prompt has it, suffix first. As in an editor, what stands in the file before a window, or behind the hole, is open, and
+the model's weights are those that are served.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +21,12 @@ from numpy.typing import NDArray
 
 from repotune.core.console import Console
 from repotune.core.errors import UserError
-from repotune.infer.index.cursor import Continuations, Cursor
+from repotune.infer.engine import Engine
+from repotune.infer.index.cursor import Cursor
 from repotune.infer.index.folder import Index
-from repotune.infer.index.gate import EXPERTS, FEATURES, Float, Gate, Probabilities, ask, describe, model_hash
-from repotune.model.network import Network
-from repotune.model.weights import load_model
+from repotune.infer.index.gate import EXPERTS, FEATURES, Float, Gate, Probabilities, model_hash
+from repotune.infer.index.looking import by_expert, described, listen, look_up
+from repotune.infer.served import open_served
 from repotune.tokenizer.encoding import Codec
 from repotune.tokenizer.packing import TokenStore, read_index
 
@@ -31,6 +34,8 @@ FITTED_TOKENS = 24_000  # for 80 weights; a model of 4 layers reads them in seco
 _RIDGE = 1e-3
 _ROUNDS = 200
 _LEAST_WINDOW = 8  # tokens
+_LEAST_P = 1e-9  # of the model: no expert is believed without end
+_ROWS = 256  # read at once: of 32,000 entries they take 32 MB
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,13 @@ def fit_gate(index: Index, tokens: Path, model: Path, codec: Codec, console: Con
     store = TokenStore(tokens, "validation")
     if not index.tokenizer == read_index(tokens)["tokenizer"]:
         raise UserError(f"{index.folder} is not the index of {tokens}.", "build the index again")
-    network = load_model(model)
-    if network.config.vocabulary < codec.size:
+    engine = open_served(model)
+    if engine.vocabulary < codec.size:
         raise UserError(f"The model in {model} is of another tokenizer than {tokens}.")
-    windows = list(cut_windows(store, codec, network.config.context, FITTED_TOKENS))
+    windows = list(cut_windows(store, codec, engine.context, FITTED_TOKENS))
     if len({window.document for window in windows}) < 2:
         raise TooFewHeldOutError("Fewer than two files are held out to fit on.", "raise corpus.validation_share")
-    evidence = gather(windows, network, Cursor(index, codec.special), codec, console or Console(quiet=True))
+    evidence = gather(windows, engine, Cursor(index, codec.special), codec, console or Console(quiet=True))
     halves = [evidence.document % 2 == 0, evidence.document % 2 == 1]
     nats = np.empty(len(evidence.p))
     for half, other in (halves, halves[::-1]):
@@ -102,29 +107,28 @@ def cut_windows(store: TokenStore, codec: Codec, context: int, most: int) -> Ite
         turn += 1
 
 
-def gather(windows: Sequence[Window], network: Network, cursor: Cursor, codec: Codec, console: Console) -> Evidence:
+def gather(windows: Sequence[Window], engine: Engine, cursor: Cursor, codec: Codec, console: Console) -> Evidence:
     """What each expert says of what each window predicts; special ids, which are not mixed, left out."""
-    p: list[list[float]] = []
-    present: list[list[bool]] = []
-    features: list[Float] = []
-    document: list[int] = []
+    found: list[Evidence] = []
     total = sum(len(window.ids) - window.first for window in windows)
     special = sorted(codec.special)
     with console.progress("what the model and the index say", total, "tokens") as progress:
         for window in windows:
             cursor.open_file(window.before, window.behind)
             cursor.move_to(window.ids[: window.first])
-            for token, p_V in zip(window.ids[window.first :], _read(network, window), strict=True):
-                answers = ask(cursor)
-                if token not in codec.special:
-                    code = 1 - float(p_V[special].sum())
-                    p.append([max(float(p_V[token]), 1e-9), *(code * _share(answer, token) for answer in answers)])
-                    present.append([True, *(answer.length > 0 for answer in answers)])
-                    features.append(describe(answers, p_V))
-                    document.append(window.document)
-                cursor.push(token)
-            progress.advance(len(window.ids) - window.first)
-    return Evidence(np.array(p), np.array(present), np.array(features), np.array(document))
+            for start, p_TV in _read(engine, window):
+                seen = look_up(cursor, window.ids[start : start + len(p_TV)])
+                said = listen(seen, p_TV, special)
+                code = ~np.isin(seen.ids, special)
+                p = np.maximum(by_expert(seen, said), [_LEAST_P, *np.zeros(len(EXPERTS) - 1)])
+                document = np.full(len(p), window.document)
+                found.append(Evidence(p[code], seen.present[code], described(seen, said)[code], document[code]))
+                progress.advance(len(p_TV))
+    return Evidence(*(np.concatenate(parts) for parts in zip(*map(_columns, found), strict=True)))
+
+
+def _columns(evidence: Evidence) -> tuple[NDArray[Any], ...]:
+    return evidence.p, evidence.present, evidence.features, evidence.document
 
 
 def _cut(number: int, body: list[int], start: int, header: list[int], context: int, codec: Codec, turn: int) -> Window:
@@ -139,17 +143,16 @@ def _cut(number: int, body: list[int], start: int, header: list[int], context: i
     return Window(number, ids, len(ids) - hole, body[:start], body[start + hole :])
 
 
-@torch.inference_mode()
-def _read(network: Network, window: Window) -> Probabilities:
-    """The model's probabilities for each predicted id, T×V."""
-    ids_BT = torch.tensor([window.ids[:-1]])
-    p_TV: Probabilities = network(ids_BT)[0, window.first - 1 :].float().softmax(-1).numpy()
-    return p_TV
-
-
-def _share(answer: Continuations, token: int) -> float:
-    place = int(answer.ids.searchsorted(token))
-    return float(answer.shares[place]) if place < len(answer.ids) and answer.ids[place] == token else 0.0
+def _read(engine: Engine, window: Window) -> Iterator[tuple[int, Probabilities]]:
+    """The model's probabilities for each predicted id, some rows at a time, and the place of the first."""
+    start, logits_TV = window.first, engine.prefill(window.ids[: window.first])[None]
+    while start < len(window.ids):
+        p_TV = np.exp(logits_TV - logits_TV.max(1, keepdims=True))
+        yield start, p_TV / p_TV.sum(1, keepdims=True)
+        start += len(p_TV)
+        if start < len(window.ids):
+            logits_TV = engine.extend(window.ids[start - 1 : min(len(window.ids) - 1, start - 1 + _ROWS)])
+    engine.end()
 
 
 def _fit(evidence: Evidence, part: NDArray[np.bool_]) -> Float:

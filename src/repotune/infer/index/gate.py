@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from repotune.core.artefact import digest, file_digest, write_atomically
 from repotune.core.errors import UserError
@@ -34,35 +34,48 @@ GATES = "gates"
 EXPERTS = ("model", "own", "indexed", "common")
 COMMON = 4  # occurrences
 PER_ANSWER = 6
+BY_MODEL = slice(1, None, PER_ANSWER)
+"""The features that the model decides on: how sure it is, and what it gives to what each expert expects most."""
+NOTHING = -1
+LEAST_P = 1e-6
+"""Below it features see no difference."""
 _LONG = 3  # tokens: beyond that a context is seldom shared by chance
 _SCHEMA = 1
 
 
 def ask(cursor: Cursor) -> tuple[Continuations, ...]:
     """What each expert but the model says where `cursor` stands."""
-    return cursor.own(), cursor.indexed(), cursor.indexed(COMMON)
+    indexed = cursor.indexed()
+    common = indexed if indexed.count >= COMMON else cursor.indexed(COMMON)  # a shorter context, or the same
+    return cursor.own(), indexed, common
 
 
 def describe(answers: Sequence[Continuations], p: Probabilities) -> Float:
     """The features of a position, shape (FEATURES,), where the model says `p`, shape (V,)."""
-    features = [1.0, _log(float(p.max()))]
+    features, expected = outline(answers)
+    sure = [_log(float(p[token])) if token != NOTHING else 0.0 for token in expected]
+    features[BY_MODEL] = [_log(float(p.max())), *sure]
+    return features
+
+
+def outline(answers: Sequence[Continuations]) -> tuple[Float, list[int]]:
+    """The features of a position, shape (FEATURES,), where those that the model decides on (BY_MODEL) are 0 still; and
+    the token that each answer expects most, NOTHING where it has none."""
+    features, expected = [1.0, 0.0], []
     for answer in answers:
         if not answer.length:
             features += [0.0] * PER_ANSWER
+            expected.append(NOTHING)
             continue
         first = int(answer.shares.argmax())
         counts = math.log1p(answer.length), math.log1p(answer.count), math.log1p(len(answer.ids))
-        features += [
-            *counts,
-            float(answer.shares[first]),
-            float(answer.length > _LONG),
-            _log(float(p[answer.ids[first]])),
-        ]
-    return np.array(features)
+        features += [*counts, float(answer.shares[first]), float(answer.length > _LONG), 0.0]
+        expected.append(int(answer.ids[first]))
+    return np.array(features), expected
 
 
 def _log(p: float) -> float:
-    return math.log(max(p, 1e-6))
+    return math.log(max(p, LEAST_P))
 
 
 FEATURES = 2 + PER_ANSWER * (len(EXPERTS) - 1)
@@ -80,11 +93,17 @@ class Gate:
     nats: float
     weights: tuple[tuple[float, ...], ...]
 
-    def shares(self, features: Float, present: Sequence[bool]) -> Float:
-        """What each expert gives, shape (EXPERTS,); nothing where it is not present."""
+    @property
+    def helps(self) -> bool:
+        """Whether mixing made held-out text likelier; where it does not, the model is left alone."""
+        return self.nats < self.without
+
+    def shares(self, features: Float, present: ArrayLike) -> Float:
+        """What each expert gives, shape (…, EXPERTS), for features of shape (…, FEATURES); nothing where it is not
+        present."""
         scores = np.where(present, features @ np.array(self.weights), -math.inf)
-        weights = np.exp(scores - scores.max())
-        shares: Float = weights / weights.sum()
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        shares: Float = weights / weights.sum(-1, keepdims=True)
         return shares
 
 
