@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,19 @@ def test_cancelling_one_stream_leaves_the_others_alone(model: PackedModel) -> No
         assert [other.result() for other in others] == [
             greedy(CpuEngine(model, 1), tokens(90, number), 40) for number in (1, 2)
         ]
+
+
+def test_a_prompt_cancelled_anywhere_leaves_nothing_behind(model: PackedModel) -> None:
+    engine, ids = CpuEngine(model, 2), tokens(450)
+    expected = CpuEngine(model, 1).prefill(ids)
+    for turn in range(12):
+        timer = threading.Timer(turn / 2000, engine.cancel)
+        timer.start()
+        with suppress(Cancelled):
+            engine.prefill(tokens(450, turn))
+        timer.join()
+        engine.end()
+        np.testing.assert_array_equal(engine.prefill(ids), expected)
 
 
 def test_a_prompt_that_another_stream_began_is_not_computed_again(model: PackedModel) -> None:

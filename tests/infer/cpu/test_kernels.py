@@ -60,6 +60,44 @@ expected = begun + 2 * int((weights.astype(int) * activations).sum())
 assert np.int32(np.int64(run(address_of(weights), address_of(activations)))) == np.array(expected).astype(np.int32)
 """
 
+_PAIRS = """
+import sys
+import numpy as np
+from repotune.infer.cpu.kernels import instructions
+if sys.argv[1] == "without":
+    instructions.has_dot2 = lambda: False
+import numba
+from repotune.infer.cpu.kernels import simd
+from repotune.infer.cpu.kernels.team import address_of
+
+@numba.njit
+def run(numbers, rounded, out):
+    for at in range(0, 2048, 64):
+        simd.store_rounded(rounded + at // 2, simd.load(numbers + at))
+    total = simd.fill(np.float32(0))
+    for at in range(0, 512, 64):
+        total = simd.dot2(total, simd.load_pairs(rounded + at), simd.fill_pair(rounded + 512 + at // 16))
+    simd.store(out, total)
+
+numbers = np.random.default_rng(0).normal(size=512).astype(np.float32)
+rounded, out = np.zeros(512, np.uint16), np.zeros(16, np.float32)
+run(address_of(numbers), address_of(rounded), address_of(out))
+read = (rounded.astype(np.uint32) << 16).view(np.float32)
+assert (abs(read - numbers) <= abs(numbers) / 256).all()
+pairs, others = read[:256].reshape(8, 16, 2).astype(float), read[256:272].reshape(8, 1, 2).astype(float)
+np.testing.assert_allclose(out, (pairs * others).sum((0, 2)), rtol=1e-5, atol=1e-5)
+print(out.tolist())
+"""
+
+
+def test_pairs_of_bfloat16_are_multiplied_with_and_without_an_instruction() -> None:
+    def out(how: str) -> str:
+        done = subprocess.run([sys.executable, "-c", _PAIRS, how], capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert out("with") == out("without")
+
 
 @pytest.mark.parametrize("kind", ["avx512-vnni", "avx-vnni", "avx2", "portable"])
 def test_every_way_of_multiplying_bytes_is_exact(kind: str) -> None:

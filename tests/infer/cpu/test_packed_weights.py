@@ -14,7 +14,7 @@ import torch
 
 from repotune.core.errors import UserError
 from repotune.infer.cpu.engine import CpuEngine
-from repotune.infer.cpu.packed import GROUPS, Bits, Matrix, open_packed, write_packed
+from repotune.infer.cpu.packed import Bits, Matrix, group_of, open_packed, write_packed
 from repotune.infer.cpu.packing import pack_matrix, pack_network
 from repotune.model.network import Network
 from repotune.model.weights import load_model
@@ -34,7 +34,7 @@ MakeModel = Callable[[dict[str, Any]], Path]
 
 def unpacked(matrix: Matrix, bits: Bits) -> np.ndarray:
     """The numbers that a packed matrix stands for, outputs × inputs, as the layout is described."""
-    panels, group = matrix.outputs // 16, GROUPS[bits]
+    panels, group = matrix.outputs // 16, group_of(bits, matrix.inputs)
     if bits == 8:
         integers = matrix.weights.reshape(panels, matrix.inputs // 4, 16, 4).astype(np.float32) - 128
     else:
@@ -77,13 +77,13 @@ def test_zeros_and_one_huge_number_stay_what_they_are() -> None:
 def test_the_engine_computes_the_rounded_network(make_model: MakeModel, shape: dict[str, Any], bits: Bits) -> None:
     """What is left is the rounding of activations to 8 bits."""
     folder = make_model(shape)
-    ids = random.Random(3).choices(range(1024), k=100)
+    ids = random.Random(3).choices(range(1024), k=300)
     engine = CpuEngine(pack_network(load_model(folder), bits), threads=2)
     engine.prefill(ids[:1])
     given = engine.extend(ids[1:])
     with torch.no_grad():
         expected = rounded(load_model(folder), bits)(torch.tensor([ids]))[0, 1:].numpy()
-    assert np.linalg.norm(given - expected) / np.linalg.norm(expected) < 0.05
+    assert np.linalg.norm(given - expected) / np.linalg.norm(expected) < 0.07
     assert (given.argmax(1) == expected.argmax(1)).mean() > 0.85
 
 

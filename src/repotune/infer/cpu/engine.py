@@ -17,8 +17,9 @@ from repotune.infer.cpu.shelf import Shelf
 from repotune.infer.engine import Cancelled, EngineStats, Logits, check_ids
 from repotune.model.configuration import ModelConfig
 
-# Whole contexts that have room at once, those under way and those kept for the next keystroke, in a share of memory.
-_CONTEXTS = 8
+# Whole contexts that have room at once, those under way and those kept for the next keystroke, in a share of memory:
+# the server's four streams at their longest, and some files that one comes back to.
+_CONTEXTS = 5
 _SHARE = 0.25
 
 

@@ -11,7 +11,7 @@ import torch
 from repotune.core.hardware import available_cores
 from repotune.infer.cpu.kernels.packing import pack_rows
 from repotune.infer.cpu.kernels.team import address_of
-from repotune.infer.cpu.packed import GROUPS, PIECE, Array, Bits, Matrix, PackedModel, round_up
+from repotune.infer.cpu.packed import PIECE, Array, Bits, Matrix, PackedModel, group_of, round_up
 from repotune.model.attention import alibi_slopes, frequencies
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
@@ -51,8 +51,8 @@ def pack_matrix(weight_OI: Array, bits: Bits, bias_O: Array | None = None) -> Ma
     """`weight_OI` (outputs × inputs, float32) rounded to `bits`, on all cores."""
     weight_OI = np.ascontiguousarray(weight_OI, np.float32)
     outputs, inputs = weight_OI.shape
-    group = GROUPS[bits]
     padded_outputs, padded_inputs = round_up(outputs, PIECE), round_up(inputs, PIECE)
+    group = group_of(bits, padded_inputs)
     weights = np.zeros(padded_outputs * padded_inputs * bits // 8, np.uint8)
     scales = np.zeros(padded_outputs * padded_inputs // group, np.float16)
 

@@ -31,15 +31,15 @@ class Stream:
 
 
 class Pages:
-    """The pages of a model, L layers × pages × K heads × 16·E halves each for keys and values. Memory that no token has
-    reached is not taken from the system."""
+    """The pages of a model, L layers × pages × K heads × 16·E bfloat16, which numpy has no name for, each for keys and
+    values. Memory that no token has reached is not taken from the system."""
 
     def __init__(self, config: ModelConfig, count: int) -> None:
         self.count = count
         self._context = config.context
         shape = (config.layers, count, config.kv_heads, config.head_width * PAGE)
-        self.keys: NDArray[np.float16] = np.zeros(shape, np.float16)
-        self.values: NDArray[np.float16] = np.zeros(shape, np.float16)
+        self.keys: NDArray[np.uint16] = np.zeros(shape, np.uint16)
+        self.values: NDArray[np.uint16] = np.zeros(shape, np.uint16)
         self._holders = np.zeros(count, np.int64)
         self._free = list(range(count - 1, -1, -1))
         self._lock = threading.RLock()

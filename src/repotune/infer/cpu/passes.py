@@ -11,13 +11,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from repotune.infer.cpu.kernels import forward
+from repotune.infer.cpu.kernels import tables
 from repotune.infer.cpu.kernels.attention import PAGE
-from repotune.infer.cpu.kernels.forward import JOB_LONGS, LAYER_BYTES, MODEL_LONGS, SCRATCH_QUERIES
+from repotune.infer.cpu.kernels.parts import MOST_FED, SCRATCH_QUERIES
 from repotune.infer.cpu.kernels.products import MATRIX_BYTES
 from repotune.infer.cpu.kernels.rows import GELU, GELU_TANH, SWIGLU
+from repotune.infer.cpu.kernels.tables import JOB_LONGS, LAYER_BYTES, MODEL_LONGS
 from repotune.infer.cpu.kernels.team import address_of
-from repotune.infer.cpu.packed import GROUPS, Array, Matrix, PackedModel
+from repotune.infer.cpu.packed import SMALLEST_GROUP, Array, Matrix, PackedModel, group_of
 from repotune.infer.cpu.pages import Pages, Stream
 from repotune.infer.cpu.threads import Team
 from repotune.infer.engine import Cancelled, Logits
@@ -25,13 +26,16 @@ from repotune.model.configuration import ModelConfig
 
 Longs = NDArray[np.int64]
 
-# Rows computed in one pass. More share a read of the weights; fewer are cancelled sooner and need less room.
-MOST_ROWS = 256
+# Rows computed in one pass. More share a read of the weights; fewer need less room.
+MOST_ROWS = 512
+# Rows that a thread takes through a layer alone, at least. Two threads then take 0.93 of the time that they take where
+# they share the outputs of each product, and 0.8 beside other work; with 64 rows 1.05.
+_ROWS_A_CHUNK = 128
 _ACTIVATIONS = {"swiglu": SWIGLU, "gelu": GELU, "gelu-tanh": GELU_TANH}
 
 
 class _ModelTable:
-    """A packed model's numbers and addresses, as `kernels/forward.py` reads them. Keeps alive what it points to."""
+    """A packed model's numbers and addresses, as `kernels/tables.py` reads them. Keeps alive what it points to."""
 
     def __init__(self, model: PackedModel, pages: int) -> None:
         config = model.config
@@ -41,32 +45,32 @@ class _ModelTable:
         ends = self._keep(np.array([self._matrix(name) for name in ("embedding", head)], np.int64))
         layers = self._keep(np.array([self._layer(index) for index in range(config.layers)], np.int64))
         numbers = {
-            forward.WIDTH: config.width,
-            forward.LAYERS: config.layers,
-            forward.HEADS: config.heads,
-            forward.KV_HEADS: config.kv_heads,
-            forward.HEAD_WIDTH: config.head_width,
-            forward.HIDDEN: model.matrices["0.down"].inputs,
-            forward.ACTIVATION: _ACTIVATIONS[config.activation],
-            forward.RMS: int(config.norm == "rms"),
-            forward.WINDOW: config.window or 0,
-            forward.TURNS: self._keep(_turns(model)) if config.position == "rope" else 0,
-            forward.SLOPES: self._vector("slopes"),
-            forward.EMBEDDING: ends,
-            forward.HEAD: ends + MATRIX_BYTES,
-            forward.LAST_NORM: self._vector("norm.weight"),
-            forward.LAST_BIAS: self._vector("norm.bias"),
-            forward.LAYER_TABLE: layers,
-            forward.PAGES: pages,
+            tables.WIDTH: config.width,
+            tables.LAYERS: config.layers,
+            tables.HEADS: config.heads,
+            tables.KV_HEADS: config.kv_heads,
+            tables.HEAD_WIDTH: config.head_width,
+            tables.HIDDEN: model.matrices["0.down"].inputs,
+            tables.ACTIVATION: _ACTIVATIONS[config.activation],
+            tables.RMS: int(config.norm == "rms"),
+            tables.WINDOW: config.window or 0,
+            tables.TURNS: self._keep(_turns(model)) if config.position == "rope" else 0,
+            tables.SLOPES: self._vector("slopes"),
+            tables.EMBEDDING: ends,
+            tables.HEAD: ends + MATRIX_BYTES,
+            tables.LAST_NORM: self._vector("norm.weight"),
+            tables.LAST_BIAS: self._vector("norm.bias"),
+            tables.LAYER_TABLE: layers,
+            tables.PAGES: pages,
         }
         self.longs: Longs = np.array([numbers.get(place, 0) for place in range(MODEL_LONGS)], np.int64)
-        self.longs[forward.EPSILON : forward.EPSILON + 1].view(np.float32)[0] = config.norm_epsilon
+        self.longs[tables.EPSILON : tables.EPSILON + 1].view(np.float32)[0] = config.norm_epsilon
 
     def _matrix(self, name: str) -> list[int]:
         matrix: Matrix = self._model.matrices[name]
         bits = self._model.bits
         bias = 0 if matrix.bias is None else address_of(matrix.bias)
-        shape = [matrix.inputs, matrix.outputs, GROUPS[bits], bits, 0]
+        shape = [matrix.inputs, matrix.outputs, group_of(bits, matrix.inputs), bits, 0]
         return [address_of(matrix.weights), address_of(matrix.scales), bias, *shape]
 
     def _layer(self, index: int) -> list[int]:
@@ -138,28 +142,31 @@ class _Room:
     def __init__(self, model: PackedModel, threads: int) -> None:
         config: ModelConfig = model.config
         matrices = model.matrices
-        rows, inputs = MOST_ROWS, max(matrix.inputs for matrix in matrices.values())
+        rows, hidden = MOST_ROWS, matrices["0.down"].inputs
         self._logits_width = matrices["embedding"].outputs
-        self._config = config
+        self._config, self._threads = config, threads
         scores_row = -(-config.context // PAGE) * PAGE
-        group = min(GROUPS.values())
         floats = {
-            forward.X: (rows, config.width),
-            forward.NORMED: (rows, config.width),
-            forward.QKV_OUT: (rows, matrices["0.qkv"].outputs),
-            forward.MIXED: (rows, config.width),
-            forward.HIDDEN_OUT: (rows, matrices["0.up"].outputs),
-            forward.ACTIVE: (rows, matrices["0.down"].inputs),
-            forward.ROW_SCALES: (rows, inputs // group),
-            forward.ROW_ZEROS: (rows, inputs // group),
-            forward.SCORES: (threads * SCRATCH_QUERIES, scores_row),
+            tables.X: (rows, config.width),
+            tables.NORMED: (rows, config.width),
+            tables.QKV_OUT: (rows, matrices["0.qkv"].outputs),
+            tables.MIXED: (rows, config.width),
+            tables.ROW_SCALES: (rows, config.width // SMALLEST_GROUP),
+            tables.ROW_ZEROS: (rows, config.width // SMALLEST_GROUP),
+            tables.GATED: (threads * rows, 2 * MOST_FED),
+            tables.ACTIVE_SCALES: (rows, hidden // SMALLEST_GROUP),
+            tables.ACTIVE_ZEROS: (rows, hidden // SMALLEST_GROUP),
+            tables.SCORES: (threads * SCRATCH_QUERIES, scores_row),
         }
         self._arrays: dict[int, Array] = {place: np.zeros(shape, np.float32) for place, shape in floats.items()}
-        self._arrays[forward.QUANTISED] = np.zeros((rows, inputs), np.int8)
-        self._arrays[forward.SCRATCH] = np.zeros(threads * SCRATCH_QUERIES * 5, np.int64)
+        self._arrays[tables.QUANTISED] = np.zeros((rows, config.width), np.int8)
+        self._arrays[tables.ACTIVE] = np.zeros((rows, hidden), np.int8)
+        self._arrays[tables.ROUNDED] = np.zeros((threads * SCRATCH_QUERIES, config.head_width), np.uint16)
+        self._arrays[tables.SCRATCH] = np.zeros(threads * SCRATCH_QUERIES * 5, np.int64)
         self.job: Longs = np.zeros(JOB_LONGS, np.int64)
         self._fixed = {place: address_of(array) for place, array in self._arrays.items()}
-        self._fixed[forward.SCORES_ROW] = scores_row * 4
+        self._fixed[tables.SCORES_ROW] = scores_row * 4
+        self._fixed[tables.GATED_BYTES] = rows * 2 * MOST_FED * 4
         self._block = max(1, min(4, SCRATCH_QUERIES * config.kv_heads // config.heads))
 
     def fill(
@@ -167,38 +174,52 @@ class _Room:
     ) -> NDArray[np.float32]:
         """Writes the job of `parts`. Returns the rows of logits that it will compute."""
         counts = [len(ids) for _, ids, _ in parts]
-        starts = np.cumsum([0, *counts])
+        starts = np.cumsum([0, *counts]).tolist()
+        runs = list(pairwise(starts))
+        wanted_runs = [(end - wanted, end) for (_, end), (_, _, wanted) in zip(runs, parts, strict=True)]
         arrays: dict[int, Array] = {
-            forward.TOKENS: np.concatenate([np.asarray(ids, np.int64) for _, ids, _ in parts]),
-            forward.POSITIONS: np.concatenate(
+            tables.TOKENS: np.concatenate([np.asarray(ids, np.int64) for _, ids, _ in parts]),
+            tables.POSITIONS: np.concatenate(
                 [np.arange(len(stream.tokens), len(stream.tokens) + len(ids)) for stream, ids, _ in parts]
             ),
-            forward.TABLES: np.repeat([address_of(stream.table) for stream, _, _ in parts], counts),
-            forward.BLOCKS: np.array(
-                [
-                    (first, min(self._block, end - first))
-                    for start, end in pairwise(starts)
-                    for first in range(start, end, self._block)
-                ],
-                np.int64,
-            ),
-            forward.WANTED: np.concatenate(
-                [np.arange(end - wanted, end) for end, (_, _, wanted) in zip(starts[1:], parts, strict=True)]
-            ),
+            tables.TABLES: np.repeat([address_of(stream.table) for stream, _, _ in parts], counts),
+            tables.BLOCKS: self._blocks(runs),
+            tables.LAST_BLOCKS: self._blocks(wanted_runs),
+            tables.WANTED: np.concatenate([np.arange(*run) for run in wanted_runs]),
         }
-        wanted = len(arrays[forward.WANTED])
+        arrays[tables.CHUNKS] = _chunks(arrays[tables.BLOCKS], starts[-1], self._threads)
+        wanted = len(arrays[tables.WANTED])
         out = np.empty((wanted, self._logits_width), np.float32)
         numbers = self._fixed | {place: address_of(array) for place, array in arrays.items()}
         numbers |= {
-            forward.ROWS: int(starts[-1]),
-            forward.BLOCK_COUNT: len(arrays[forward.BLOCKS]),
-            forward.WANTED_COUNT: wanted,
-            forward.LOGITS: address_of(out),
-            forward.KEYS: address_of(pages.keys),
-            forward.VALUES: address_of(pages.values),
-            forward.CANCEL: cancel,
+            tables.ROWS: starts[-1],
+            tables.BLOCK_COUNT: len(arrays[tables.BLOCKS]),
+            tables.CHUNK_COUNT: len(arrays[tables.CHUNKS]),
+            tables.LAST_BLOCK_COUNT: len(arrays[tables.LAST_BLOCKS]),
+            tables.WANTED_COUNT: wanted,
+            tables.LOGITS: address_of(out),
+            tables.KEYS: address_of(pages.keys),
+            tables.VALUES: address_of(pages.values),
+            tables.CANCEL: cancel,
         }
         for place, number in numbers.items():
             self.job[place] = number
         self._arrays |= arrays
         return out
+
+    def _blocks(self, runs: Sequence[tuple[int, int]]) -> Longs:
+        """Each block's first row and how many rows it has; rows of different runs share none."""
+        blocks = [
+            (first, min(self._block, end - first)) for start, end in runs for first in range(start, end, self._block)
+        ]
+        return np.array(blocks, np.int64).reshape(-1, 2)
+
+
+def _chunks(blocks: Longs, rows: int, threads: int) -> Longs:
+    """What each thread takes through a layer, whole blocks: first and last row, first and last block; the longest, the
+    last of a prompt, first. None where a thread would have few rows, as each reads all weights."""
+    if threads == 1 or rows < threads * _ROWS_A_CHUNK:
+        return np.zeros((0, 4), np.int64)
+    cuts = np.linspace(0, len(blocks), threads * round(rows / threads / _ROWS_A_CHUNK) + 1).astype(np.int64)
+    firsts, lasts = cuts[:-1], cuts[1:] - 1
+    return np.stack([blocks[firsts, 0], blocks[lasts].sum(1), firsts, lasts + 1], 1)[::-1].copy()

@@ -1,8 +1,9 @@
 """Attention of a few rows of one sequence over its pages of keys and values.
 
-A page holds 16 tokens of one layer. For each key-value head its keys lie by dimension (E × 16 halves: one load is one
-dimension of all tokens) and its values by token (16 × E halves). Each query's sums run over the pages in order, so a
-row's result does not depend on which rows are computed with it.
+A page holds 16 tokens of one layer in bfloat16, as pairs that one instruction multiplies (`dot2`). For each key-value
+head its keys lie by dimension (E/2 × 16 × 2: one load is two dimensions of all tokens) and its values by token
+(8 × E × 2: two tokens of 16 dimensions). Each query's sums run over the pages in order, so a row's result does not
+depend on which rows are computed with it.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from repotune.infer.cpu.kernels.compiling import compiled
 from repotune.infer.cpu.kernels.rows import exponential
 from repotune.infer.cpu.kernels.simd import (
     add,
+    dot2,
     fill,
+    fill_pair,
     fused,
     larger,
     largest_of,
     load,
     load_float,
-    load_half,
     load_long,
+    load_pairs,
     multiply,
     store,
     store_float,
-    store_half,
-    store_one_half,
+    store_one_rounded,
+    store_rounded,
     subtract,
     sum_of,
 )
@@ -50,27 +53,28 @@ def rotate(x: int, heads: int, head_width: int, turns: int) -> None:
 def remember(
     key: int, value: int, kv_heads: int, head_width: int, keys: int, values: int, page: int, slot: int
 ) -> None:
-    """Writes one token's keys and values, rounded to halves, into place `slot` of `page`."""
+    """Writes one token's keys and values, rounded, into place `slot` of `page`. Threads may write two tokens of a pair
+    at the same time: no more is touched than what is the token's own."""
     size = head_width * PAGE * 2
     for head in range(kv_heads):
-        column = keys + (page * kv_heads + head) * size + slot * 2
+        column = keys + (page * kv_heads + head) * size + slot * 4
+        row = values + (page * kv_heads + head) * size + slot // 2 * head_width * 4 + slot % 2 * 2
         for index in range(head_width):
-            store_one_half(column + index * PAGE * 2, load_float(key + (head * head_width + index) * 4))
-        row = values + (page * kv_heads + head) * size + slot * head_width * 2
-        for at in range(0, head_width, 16):
-            store_half(row + at * 2, load(value + (head * head_width + at) * 4))
+            at = (head * head_width + index) * 4
+            store_one_rounded(column + index // 2 * PAGE * 4 + index % 2 * 2, load_float(key + at))
+            store_one_rounded(row + index * 4, load_float(value + at))
 
 
 @compiled
 def attend(
     queries: int, count: int, head_width: int, table: int, keys: int, values: int, head: int, kv_heads: int,
-    firsts: int, ends: int, slopes: int, scores: int, scores_row: int, out: int,
+    firsts: int, ends: int, slopes: int, rounded: int, scores: int, scores_row: int, out: int,
 ) -> None:  # fmt: skip
     """The mixtures of values for `count` queries that share the key-value head `head`.
 
     `queries` and `out` are arrays of `count` addresses. Query i sees the tokens from firsts[i] up to ends[i], both
-    longs, and with ALiBi loses slopes[i] for each token of distance. `table` lists the sequence's pages. `scores` is
-    room for `count` rows, rounded up to fours, of `scores_row` bytes.
+    longs, and with ALiBi loses slopes[i] for each token of distance. `table` lists the sequence's pages. `rounded` is
+    room for `count` rows of E bfloat16; `scores` for `count` rows, rounded up to fours, of `scores_row` bytes.
     """
     size = head_width * PAGE * 2
     start, end = load_long(firsts), load_long(ends)
@@ -78,8 +82,12 @@ def attend(
         start, end = min(start, load_long(firsts + index * 8)), max(end, load_long(ends + index * 8))
     first_page, pages = start // PAGE, (end + PAGE - 1) // PAGE
     scale = fill(1.0 / float(head_width) ** 0.5)
+    for index in range(count):
+        query = load_long(queries + index * 8)
+        for at in range(0, head_width * 4, 64):
+            store_rounded(rounded + index * head_width * 2 + at // 2, multiply(load(query + at), scale))
     for group in range(0, count, _QUERIES):
-        _score(queries, group, count, head_width, table, keys, head, kv_heads, first_page, pages, scale,
+        _score(rounded, group, count, head_width, table, keys, head, kv_heads, first_page, pages,
                scores + group * scores_row, scores_row)  # fmt: skip
     for index in range(count):
         slope = load_float(slopes + index * 4) if slopes else 0.0
@@ -95,32 +103,39 @@ def attend(
 @compiled
 def _score(
     queries: int, group: int, count: int, head_width: int, table: int, keys: int, head: int, kv_heads: int,
-    first_page: int, pages: int, scale: object, scores: int, scores_row: int,
+    first_page: int, pages: int, scores: int, scores_row: int,
 ) -> None:  # fmt: skip
-    """Four queries' products with all keys. Beyond `count` the last query stands in, and its scores are not used."""
-    q0 = load_long(queries + group * 8)
-    q1 = load_long(queries + min(group + 1, count - 1) * 8)
-    q2 = load_long(queries + min(group + 2, count - 1) * 8)
-    q3 = load_long(queries + min(group + 3, count - 1) * 8)
-    for index in range(first_page, pages):
-        column = keys + (load_long(table + index * 8) * kv_heads + head) * head_width * PAGE * 2
-        s0, s1, s2, s3 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
-        for dimension in range(head_width):
-            key = load_half(column + dimension * PAGE * 2)
-            s0 = fused(fill(load_float(q0 + dimension * 4)), key, s0)
-            s1 = fused(fill(load_float(q1 + dimension * 4)), key, s1)
-            s2 = fused(fill(load_float(q2 + dimension * 4)), key, s2)
-            s3 = fused(fill(load_float(q3 + dimension * 4)), key, s3)
-        at = scores + index * PAGE * 4
-        store(at, multiply(s0, scale))
-        store(at + scores_row, multiply(s1, scale))
-        store(at + 2 * scores_row, multiply(s2, scale))
-        store(at + 3 * scores_row, multiply(s3, scale))
+    """Four queries' products with all keys, two pages at a time. Beyond `count` the last query stands in, and its
+    scores are not used; behind the last page stands that page again."""
+    row, page = head_width * 2, head_width * PAGE * 2
+    q0 = queries + group * row
+    q1 = queries + min(group + 1, count - 1) * row
+    q2 = queries + min(group + 2, count - 1) * row
+    q3 = queries + min(group + 3, count - 1) * row
+    for index in range(first_page, pages, 2):
+        other = min(index + 1, pages - 1)
+        one = keys + (load_long(table + index * 8) * kv_heads + head) * page
+        two = keys + (load_long(table + other * 8) * kv_heads + head) * page
+        s00, s10, s20, s30 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
+        s01, s11, s21, s31 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
+        for pair in range(head_width // 2):
+            k0, k1 = load_pairs(one + pair * PAGE * 4), load_pairs(two + pair * PAGE * 4)
+            p0, p1 = fill_pair(q0 + pair * 4), fill_pair(q1 + pair * 4)
+            p2, p3 = fill_pair(q2 + pair * 4), fill_pair(q3 + pair * 4)
+            s00, s01 = dot2(s00, p0, k0), dot2(s01, p0, k1)
+            s10, s11 = dot2(s10, p1, k0), dot2(s11, p1, k1)
+            s20, s21 = dot2(s20, p2, k0), dot2(s21, p2, k1)
+            s30, s31 = dot2(s30, p3, k0), dot2(s31, p3, k1)
+        at, behind = scores + index * PAGE * 4, (other - index) * PAGE * 4
+        _put(at, behind, s00, s01)
+        _put(at + scores_row, behind, s10, s11)
+        _put(at + 2 * scores_row, behind, s20, s21)
+        _put(at + 3 * scores_row, behind, s30, s31)
 
 
 @compiled
 def _weigh(scores: int, first: int, end: int, first_page: int, pages: int, slope: float) -> None:
-    """Softmax of one query's scores, in place; what it may not see weighs nothing."""
+    """Softmax of one query's scores, in place and in half the room, as bfloat16; what it may not see weighs nothing."""
     if slope != 0.0:
         for token in range(first, end):
             store_float(scores + token * 4, load_float(scores + token * 4) - slope * (end - 1 - token))
@@ -139,11 +154,11 @@ def _weigh(scores: int, first: int, end: int, first_page: int, pages: int, slope
         total = add(total, weight)
     share = fill(1.0 / sum_of(total))
     for index in range(first_page, pages):
-        store(scores + index * 64, multiply(load(scores + index * 64), share))
+        store_rounded(scores + index * 32, multiply(load(scores + index * 64), share))
     for token in range(first_page * PAGE, first):  # e⁻⁸⁷ is not quite nothing
-        store_float(scores + token * 4, 0.0)
+        store_one_rounded(scores + token * 2, 0.0)
     for token in range(end, pages * PAGE):
-        store_float(scores + token * 4, 0.0)
+        store_one_rounded(scores + token * 2, 0.0)
 
 
 @compiled
@@ -152,33 +167,32 @@ def _mix(
     first_page: int, pages: int, scores: int, scores_row: int,
 ) -> None:  # fmt: skip
     """Four queries' sums of weighted values, 32 dimensions at a time."""
-    for at in range(0, head_width * 2, 64):
+    for at in range(0, head_width * 4, 128):
         m00, m01, m10, m11 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
         m20, m21, m30, m31 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
         for index in range(first_page, pages):
             row = values + (load_long(table + index * 8) * kv_heads + head) * size + at
-            weight = scores + index * PAGE * 4
-            for _ in range(PAGE):
-                low, high = load_half(row), load_half(row + 32)
-                w0, w1 = fill(load_float(weight)), fill(load_float(weight + scores_row))
-                w2, w3 = fill(load_float(weight + 2 * scores_row)), fill(load_float(weight + 3 * scores_row))
-                m00, m01 = fused(w0, low, m00), fused(w0, high, m01)
-                m10, m11 = fused(w1, low, m10), fused(w1, high, m11)
-                m20, m21 = fused(w2, low, m20), fused(w2, high, m21)
-                m30, m31 = fused(w3, low, m30), fused(w3, high, m31)
-                row += head_width * 2
+            weight = scores + index * PAGE * 2
+            for _ in range(PAGE // 2):
+                low, high = load_pairs(row), load_pairs(row + 64)
+                w0, w1 = fill_pair(weight), fill_pair(weight + scores_row)
+                w2, w3 = fill_pair(weight + 2 * scores_row), fill_pair(weight + 3 * scores_row)
+                m00, m01 = dot2(m00, w0, low), dot2(m01, w0, high)
+                m10, m11 = dot2(m10, w1, low), dot2(m11, w1, high)
+                m20, m21 = dot2(m20, w2, low), dot2(m21, w2, high)
+                m30, m31 = dot2(m30, w3, low), dot2(m31, w3, high)
+                row += head_width * 4
                 weight += 4
-        place = at * 2
-        _put(load_long(out + group * 8) + place, m00, m01)
+        _put(load_long(out + group * 8) + at, 64, m00, m01)
         if group + 1 < count:
-            _put(load_long(out + (group + 1) * 8) + place, m10, m11)
+            _put(load_long(out + (group + 1) * 8) + at, 64, m10, m11)
         if group + 2 < count:
-            _put(load_long(out + (group + 2) * 8) + place, m20, m21)
+            _put(load_long(out + (group + 2) * 8) + at, 64, m20, m21)
         if group + 3 < count:
-            _put(load_long(out + (group + 3) * 8) + place, m30, m31)
+            _put(load_long(out + (group + 3) * 8) + at, 64, m30, m31)
 
 
 @compiled
-def _put(at: int, low: object, high: object) -> None:
-    store(at, low)
-    store(at + 64, high)
+def _put(at: int, step: int, first: object, second: object) -> None:
+    store(at + step, second)
+    store(at, first)

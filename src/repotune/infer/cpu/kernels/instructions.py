@@ -1,10 +1,13 @@
-"""The products of 8-bit numbers that processors have, by what this one has.
+"""The products of short numbers that processors have, by what this one has.
 
-Each of 16 lanes holds four weights, unsigned, and four activations, signed; their products are added to the lane:
+Each of 16 lanes holds four weights, unsigned, and four activations, signed, of 8 bits; their products are added to the
+lane. Exact in every version, so that results do not depend on the machine:
 
     dot4(total, weights, activations)[i] = total[i] + Σ_j weights[4i + j] · activations[4i + j]
 
-Exact in every version, so that results do not depend on the machine.
+Or a lane holds two bfloat16 of each side, whose products are added in float32, rounded as the machine does it:
+
+    dot2(total, first, second)[i] = total[i] + Σ_j first[2i + j] · second[2i + j]
 """
 
 from __future__ import annotations
@@ -14,8 +17,21 @@ from functools import lru_cache
 from llvmlite import binding, ir
 from numba.core import cgutils
 
-_INT, _SHORT = ir.IntType(32), ir.IntType(16)
-_LANES = ir.VectorType(_INT, 16)
+_INT, _SHORT, _FLOAT = ir.IntType(32), ir.IntType(16), ir.FloatType()
+_LANES, _FLOATS = ir.VectorType(_INT, 16), ir.VectorType(_FLOAT, 16)
+
+
+class BrainFloatType(ir.types._BaseFloatType):  # type: ignore[misc]
+    """LLVM's bfloat, which llvmlite does not name: the upper half of a float32."""
+
+    null = "0.0"
+    intrinsic_name = "bf16"
+
+    def __str__(self) -> str:
+        return "bfloat"
+
+
+BrainFloatType._create_instance()
 
 
 @lru_cache(1)
@@ -37,6 +53,30 @@ def emit_dot4(builder: ir.IRBuilder, total: ir.Value, weights: ir.Value, activat
     if kind == "avx-vnni":
         return _by_halves(builder, "llvm.x86.avx512.vpdpbusd.256", total, weights, activations)
     return _by_shorts(builder, total, weights, activations)
+
+
+def emit_dot2(builder: ir.IRBuilder, total: ir.Value, first: ir.Value, second: ir.Value) -> ir.Value:
+    """Writes one product; `total` is a vector of 16 × float32, the others of 16 × int32 that hold pairs of bfloat16."""
+    if has_dot2():
+        pairs = (builder.bitcast(value, ir.VectorType(BrainFloatType(), 32)) for value in (first, second))
+        return _call(builder, "llvm.x86.avx512bf16.dpbf16ps.512", total, *pairs)
+    for widened in (_odd, _even):  # the order of the instruction
+        total = _call(builder, "llvm.fma.v16f32", widened(builder, first), widened(builder, second), total)
+    return total
+
+
+@lru_cache(1)
+def has_dot2() -> bool:
+    """Whether this machine has an instruction for `dot2`: it then takes half the time of float32."""
+    return bool(binding.get_host_cpu_features().get("avx512bf16"))
+
+
+def _even(builder: ir.IRBuilder, pairs: ir.Value) -> ir.Value:
+    return builder.bitcast(builder.shl(pairs, _filled(16)), _FLOATS)
+
+
+def _odd(builder: ir.IRBuilder, pairs: ir.Value) -> ir.Value:
+    return builder.bitcast(builder.and_(pairs, _filled(0xFFFF0000)), _FLOATS)
 
 
 def _call(builder: ir.IRBuilder, name: str, *values: ir.Value) -> ir.Value:

@@ -10,27 +10,27 @@ from repotune.infer.cpu.kernels.simd import add, fill, load, load_long, store
 WEIGHTS, SCALES, BIAS, INPUTS, OUTPUTS, GROUP, BITS = 0, 8, 16, 24, 32, 40, 48
 MATRIX_BYTES = 64
 
-_OUTPUTS = tiles.OUTPUTS
+PIECE = tiles.OUTPUTS
 _PANELS = tiles.PANELS
 
 
 @compiled
 def pieces_of(matrix: int) -> int:
     """How many pieces of 64 outputs a product with `matrix` has."""
-    return int(load_long(matrix + OUTPUTS) // _OUTPUTS)
+    return int(load_long(matrix + OUTPUTS) // PIECE)
 
 
 @compiled
 def product(
     piece: int, matrix: int, rows: int, quantised: int, scales: int, zeros: int, out: int, out_row: int, adds: bool
 ) -> None:
-    """out[r] (= or, where `adds`, +=) W·x[r] + b for all `rows`, rows of `out` lying `out_row` bytes apart: the 64
-    outputs of `piece`.
+    """out[r] (= or, where `adds`, +=) W·x[r] + b for all `rows`, the 64 outputs of `piece`, whose rows lie `out_row`
+    bytes apart from `out` on.
 
     `quantised`, `scales` and `zeros` are what `rows.quantise` wrote for this matrix's inputs and group.
     """
-    _begin(matrix, piece, rows, out + piece * _OUTPUTS * 4, out_row, adds)
-    _multiply(matrix, piece, rows, quantised, scales, zeros, out + piece * _OUTPUTS * 4, out_row)
+    _begin(matrix, piece, rows, out, out_row, adds)
+    _multiply(matrix, piece, rows, quantised, scales, zeros, out, out_row)
 
 
 @compiled
@@ -40,7 +40,7 @@ def _begin(matrix: int, piece: int, rows: int, out: int, out_row: int, adds: boo
     for panel in range(_PANELS):
         start = fill(0.0)
         if bias:
-            start = load(bias + (piece * _OUTPUTS + panel * 16) * 4)
+            start = load(bias + (piece * PIECE + panel * 16) * 4)
         for row in range(rows):
             at = out + row * out_row + panel * 64
             store(at, add(load(at), start) if adds else start)

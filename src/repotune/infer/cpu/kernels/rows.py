@@ -80,12 +80,11 @@ def normalise(x: int, width: int, weight: int, bias: int, epsilon: float, rms: b
 
 
 @compiled
-def quantise(x: int, matrix: int, quantised: int, scales: int, zeros: int) -> None:
-    """One row as 8-bit integers for a product with `matrix`: a scale for each group, so that one large number spoils no
-    more than its neighbours. `zeros` take the group's sum times the weights' zero point."""
-    inputs, group = load_long(matrix + INPUTS), load_long(matrix + GROUP)
-    zero = 8 if load_long(matrix + BITS) == 4 else 128
-    for index in range(inputs // group):
+def quantise(x: int, count: int, group: int, bits: int, quantised: int, scales: int, zeros: int) -> None:
+    """`count` numbers of a row as 8-bit integers, for a product with weights of `bits`: a scale for each group, so that
+    one large number spoils no more than its neighbours. `zeros` take the group's sum times the weights' zero point."""
+    zero = 8 if bits == 4 else 128
+    for index in range(count // group):
         most = fill(0.0)
         start = x + index * group * 4
         for at in range(0, group * 4, 64):

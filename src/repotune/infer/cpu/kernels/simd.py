@@ -3,8 +3,9 @@
     total = fused(load(weights), load(row), total)
 
 A vector is a value like any other inside a compiled function. LLVM holds it in one 512-bit register, two of 256 bits or
-four of 128, whatever the machine has; only the 8-bit product (`dot4`) names instructions, as no compiler finds them.
-Memory is given by address, as C would: whoever calls a kernel keeps the arrays alive and long enough.
+four of 128, whatever the machine has; only the products of short numbers (`instructions.py`) name instructions, as no
+compiler finds them. Memory is given by address, as C would: whoever calls a kernel keeps the arrays alive and long
+enough.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from repotune.infer.cpu.kernels.instructions import BrainFloatType, emit_dot2
+
 LANES = 16
 
 Vector = Any  # 16 × float32 or 16 × int32, within a compiled function alone
 
 _BYTE, _INT, _LONG, _HALF, _FLOAT = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.HalfType(), ir.FloatType()
+_BRAIN = BrainFloatType()
 
 
 class _VectorType(types.Type):
@@ -79,18 +83,21 @@ def _load(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
     return builder.load(_at(builder, address, floats.llvm), align=4)
 
 
-def _load_half(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
-    halves = builder.load(_at(builder, address, ir.VectorType(_HALF, LANES)), align=2)
-    return builder.fpext(halves, floats.llvm)
+def _load_pairs(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
+    return builder.load(_at(builder, address, integers.llvm), align=2)
+
+
+def _fill_pair(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
+    return splat(builder, builder.load(_at(builder, address, _INT), align=2))
 
 
 def _store(builder: ir.IRBuilder, address: ir.Value, vector: ir.Value) -> None:
     builder.store(vector, _at(builder, address, floats.llvm), align=4)
 
 
-def _store_half(builder: ir.IRBuilder, address: ir.Value, vector: ir.Value) -> None:
-    halves = ir.VectorType(_HALF, LANES)
-    builder.store(builder.fptrunc(vector, halves), _at(builder, address, halves), align=2)
+def _store_rounded(builder: ir.IRBuilder, address: ir.Value, vector: ir.Value) -> None:
+    lanes = ir.VectorType(_BRAIN, LANES)
+    builder.store(builder.fptrunc(vector, lanes), _at(builder, address, lanes), align=2)
 
 
 def _store_bytes(builder: ir.IRBuilder, address: ir.Value, vector: ir.Value) -> None:
@@ -118,8 +125,10 @@ def _store_scalar(kind: ir.Type, align: int) -> Callable[..., None]:
     return lambda builder, address, value: builder.store(value, _at(builder, address, kind), align=align)
 
 
-def _store_one_half(builder: ir.IRBuilder, address: ir.Value, value: ir.Value) -> None:
-    builder.store(builder.fptrunc(value, _HALF), _at(builder, address, _HALF), align=2)
+def _store_one(kind: ir.Type) -> Callable[..., None]:
+    return lambda builder, address, value: builder.store(
+        builder.fptrunc(value, kind), _at(builder, address, kind), align=2
+    )
 
 
 def _nearest(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
@@ -151,11 +160,12 @@ def _binary(name: str) -> Callable[..., ir.Value]:
     return lambda builder, first, second: getattr(builder, name)(first, second)
 
 
-# Memory. Addresses are those of the first byte; a half is widened to float32, exactly.
+# Memory. Addresses are those of the first byte; halves and bfloat16 are rounded to nearest, ties to even.
 load = operation(floats, (_address,), _load)
-load_half = operation(floats, (_address,), _load_half)
+load_pairs = operation(integers, (_address,), _load_pairs)  # 16 pairs of bfloat16
+fill_pair = operation(integers, (_address,), _fill_pair)  # 16 times the same pair
 store = operation(types.void, (_address, floats), _store)
-store_half = operation(types.void, (_address, floats), _store_half)
+store_rounded = operation(types.void, (_address, floats), _store_rounded)  # to bfloat16
 store_bytes = operation(types.void, (_address, integers), _store_bytes)  # the lowest byte of each lane
 load_float = operation(_float, (_address,), _load_scalar(_FLOAT, 4))
 load_int = operation(types.int32, (_address,), _load_scalar(_INT, 4))
@@ -166,7 +176,8 @@ store_float = operation(types.void, (_address, _float), _store_scalar(_FLOAT, 4)
 store_int = operation(types.void, (_address, types.int32), _store_scalar(_INT, 4))
 store_long = operation(types.void, (_address, types.int64), _store_scalar(_LONG, 8))
 store_byte = operation(types.void, (_address, types.int64), _store_byte)
-store_one_half = operation(types.void, (_address, _float), _store_one_half)
+store_one_half = operation(types.void, (_address, _float), _store_one(_HALF))
+store_one_rounded = operation(types.void, (_address, _float), _store_one(_BRAIN))
 
 # Arithmetic.
 fill = operation(floats, (_float,), splat)
@@ -176,6 +187,7 @@ subtract = operation(floats, (floats, floats), _binary("fsub"))
 multiply = operation(floats, (floats, floats), _binary("fmul"))
 divide = operation(floats, (floats, floats), _binary("fdiv"))
 fused = operation(floats, (floats,) * 3, lambda builder, *values: call(builder, "llvm.fma.v16f32", *values))
+dot2 = operation(floats, (floats, integers, integers), emit_dot2)
 magnitude = operation(floats, (floats,), lambda builder, vector: call(builder, "llvm.fabs.v16f32", vector))
 with_sign = operation(floats, (floats, floats), lambda builder, *values: call(builder, "llvm.copysign.v16f32", *values))
 larger = operation(floats, (floats, floats), lambda builder, *values: call(builder, "llvm.maxnum.v16f32", *values))
