@@ -9,7 +9,7 @@ depend on which rows are computed with it.
 from __future__ import annotations
 
 from repotune.infer.cpu.kernels.compiling import compiled
-from repotune.infer.cpu.kernels.rows import exponential
+from repotune.infer.cpu.kernels.rows import exponential_of_two
 from repotune.infer.cpu.kernels.simd import (
     add,
     dot2,
@@ -24,14 +24,17 @@ from repotune.infer.cpu.kernels.simd import (
     load_pairs,
     multiply,
     store,
+    store_apart,
     store_float,
     store_one_rounded,
+    store_pairs_apart,
     store_rounded,
     subtract,
     sum_of,
 )
 
 PAGE = 16  # tokens: a vector of scores is a page
+_LOG2E = 1.4426950408889634
 _QUERIES = 4  # computed together, so that a load of keys or values serves four
 
 
@@ -59,29 +62,30 @@ def remember(
     for head in range(kv_heads):
         column = keys + (page * kv_heads + head) * size + slot * 4
         row = values + (page * kv_heads + head) * size + slot // 2 * head_width * 4 + slot % 2 * 2
-        for index in range(head_width):
+        for index in range(0, head_width, 16):
             at = (head * head_width + index) * 4
-            store_one_rounded(column + index // 2 * PAGE * 4 + index % 2 * 2, load_float(key + at))
-            store_one_rounded(row + index * 4, load_float(value + at))
+            store_pairs_apart(column + index // 2 * PAGE * 4, load(key + at), PAGE * 4)
+            store_apart(row + index * 4, load(value + at), 4)
 
 
 @compiled
 def attend(
     queries: int, count: int, head_width: int, table: int, keys: int, values: int, head: int, kv_heads: int,
-    firsts: int, ends: int, slopes: int, rounded: int, scores: int, scores_row: int, out: int,
+    firsts: int, ends: int, slopes: int, rounded: int, shares: int, scores: int, scores_row: int, out: int,
 ) -> None:  # fmt: skip
     """The mixtures of values for `count` queries that share the key-value head `head`.
 
     `queries` and `out` are arrays of `count` addresses. Query i sees the tokens from firsts[i] up to ends[i], both
-    longs, and with ALiBi loses slopes[i] for each token of distance. `table` lists the sequence's pages. `rounded` is
-    room for `count` rows of E bfloat16; `scores` for `count` rows, rounded up to fours, of `scores_row` bytes.
+    longs, and with ALiBi loses slopes[i] for each token of distance. `table` lists the sequence's pages. There is room
+    for `count` rows of E bfloat16 in `rounded`, and, rounded up to fours, of a float in `shares` and of `scores_row`
+    bytes in `scores`.
     """
     size = head_width * PAGE * 2
     start, end = load_long(firsts), load_long(ends)
     for index in range(1, count):
         start, end = min(start, load_long(firsts + index * 8)), max(end, load_long(ends + index * 8))
     first_page, pages = start // PAGE, (end + PAGE - 1) // PAGE
-    scale = fill(1.0 / float(head_width) ** 0.5)
+    scale = fill(_LOG2E / float(head_width) ** 0.5)  # scores are exponents of two
     for index in range(count):
         query = load_long(queries + index * 8)
         for at in range(0, head_width * 4, 64):
@@ -90,14 +94,12 @@ def attend(
         _score(rounded, group, count, head_width, table, keys, head, kv_heads, first_page, pages,
                scores + group * scores_row, scores_row)  # fmt: skip
     for index in range(count):
-        slope = load_float(slopes + index * 4) if slopes else 0.0
-        place = index * 8
-        _weigh(
-            scores + index * scores_row, load_long(firsts + place), load_long(ends + place), first_page, pages, slope
-        )
+        slope = load_float(slopes + index * 4) * _LOG2E if slopes else 0.0
+        first, end = load_long(firsts + index * 8), load_long(ends + index * 8)
+        store_float(shares + index * 4, _weigh(scores + index * scores_row, first, end, first_page, pages, slope))
     for group in range(0, count, _QUERIES):
         _mix(out, group, count, head_width, table, values, head, kv_heads, size, first_page, pages,
-             scores + group * scores_row, scores_row)  # fmt: skip
+             shares + group * 4, scores + group * scores_row, scores_row)  # fmt: skip
 
 
 @compiled
@@ -134,8 +136,9 @@ def _score(
 
 
 @compiled
-def _weigh(scores: int, first: int, end: int, first_page: int, pages: int, slope: float) -> None:
-    """Softmax of one query's scores, in place and in half the room, as bfloat16; what it may not see weighs nothing."""
+def _weigh(scores: int, first: int, end: int, first_page: int, pages: int, slope: float) -> float:
+    """The softmax of one query's scores, in their place and in half the room, as bfloat16, and without its division: by
+    what each weight is to be multiplied is returned. What the query may not see weighs nothing."""
     if slope != 0.0:
         for token in range(first, end):
             store_float(scores + token * 4, load_float(scores + token * 4) - slope * (end - 1 - token))
@@ -149,24 +152,24 @@ def _weigh(scores: int, first: int, end: int, first_page: int, pages: int, slope
     top = fill(largest_of(most))
     total = fill(0.0)
     for index in range(first_page, pages):
-        weight = exponential(subtract(load(scores + index * 64), top))
-        store(scores + index * 64, weight)
+        weight = exponential_of_two(subtract(load(scores + index * 64), top))
+        store_rounded(scores + index * 32, weight)
         total = add(total, weight)
-    share = fill(1.0 / sum_of(total))
-    for index in range(first_page, pages):
-        store_rounded(scores + index * 32, multiply(load(scores + index * 64), share))
-    for token in range(first_page * PAGE, first):  # e⁻⁸⁷ is not quite nothing
+    for token in range(first_page * PAGE, first):  # 2⁻¹²⁶ is not quite nothing
         store_one_rounded(scores + token * 2, 0.0)
     for token in range(end, pages * PAGE):
         store_one_rounded(scores + token * 2, 0.0)
+    return float(1.0 / sum_of(total))
 
 
 @compiled
 def _mix(
     out: int, group: int, count: int, head_width: int, table: int, values: int, head: int, kv_heads: int, size: int,
-    first_page: int, pages: int, scores: int, scores_row: int,
+    first_page: int, pages: int, shares: int, scores: int, scores_row: int,
 ) -> None:  # fmt: skip
     """Four queries' sums of weighted values, 32 dimensions at a time."""
+    t0, t1 = fill(load_float(shares)), fill(load_float(shares + 4))
+    t2, t3 = fill(load_float(shares + 8)), fill(load_float(shares + 12))
     for at in range(0, head_width * 4, 128):
         m00, m01, m10, m11 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
         m20, m21, m30, m31 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
@@ -183,13 +186,13 @@ def _mix(
                 m30, m31 = dot2(m30, w3, low), dot2(m31, w3, high)
                 row += head_width * 4
                 weight += 4
-        _put(load_long(out + group * 8) + at, 64, m00, m01)
+        _put(load_long(out + group * 8) + at, 64, multiply(m00, t0), multiply(m01, t0))
         if group + 1 < count:
-            _put(load_long(out + (group + 1) * 8) + at, 64, m10, m11)
+            _put(load_long(out + (group + 1) * 8) + at, 64, multiply(m10, t1), multiply(m11, t1))
         if group + 2 < count:
-            _put(load_long(out + (group + 2) * 8) + at, 64, m20, m21)
+            _put(load_long(out + (group + 2) * 8) + at, 64, multiply(m20, t2), multiply(m21, t2))
         if group + 3 < count:
-            _put(load_long(out + (group + 3) * 8) + at, 64, m30, m31)
+            _put(load_long(out + (group + 3) * 8) + at, 64, multiply(m30, t3), multiply(m31, t3))
 
 
 @compiled

@@ -242,7 +242,11 @@ def _attend(me: int, model: int, job: int, layer: int, block: int, head: int) ->
     layer_bytes = layer * get(model, t.PAGES) * kv_heads * head_width * PAGE * 2
     scratch = get(job, t.SCRATCH) + me * SCRATCH_QUERIES * 40
     queries, firsts, ends = scratch, scratch + SCRATCH_QUERIES * 8, scratch + SCRATCH_QUERIES * 16
-    outs, slopes = scratch + SCRATCH_QUERIES * 24, scratch + SCRATCH_QUERIES * 32
+    outs, slopes, shares = (
+        scratch + SCRATCH_QUERIES * 24,
+        scratch + SCRATCH_QUERIES * 32,
+        scratch + SCRATCH_QUERIES * 36,
+    )
     window = get(model, t.WINDOW)
     for index in range(count * shared):
         row, own = first + index // shared, head * shared + index % shared
@@ -259,5 +263,5 @@ def _attend(me: int, model: int, job: int, layer: int, block: int, head: int) ->
     rounded = get(job, t.ROUNDED) + me * SCRATCH_QUERIES * head_width * 2
     attend(
         queries, count * shared, head_width, table, get(job, t.KEYS) + layer_bytes, get(job, t.VALUES) + layer_bytes,
-        head, kv_heads, firsts, ends, slopes if get(model, t.SLOPES) else 0, rounded, scores, scores_row, outs,
+        head, kv_heads, firsts, ends, slopes if get(model, t.SLOPES) else 0, rounded, shares, scores, scores_row, outs,
     )  # fmt: skip

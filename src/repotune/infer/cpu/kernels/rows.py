@@ -21,6 +21,7 @@ from repotune.infer.cpu.kernels.simd import (
     multiply,
     nearest,
     power_of_two,
+    raised,
     smaller,
     store,
     store_bytes,
@@ -114,6 +115,21 @@ def exponential(x: Vector) -> Vector:
     power = fused(power, rest, fill(5.0000001201e-1))
     power = add(fused(multiply(rest, rest), power, rest), fill(1.0))
     return multiply(power, power_of_two(nearest(exponent)))
+
+
+@compiled
+def exponential_of_two(x: Vector) -> Vector:
+    """2ˣ for x ≤ 0 within 4e-6 of itself, twice as fast: what rounds to bfloat16 needs no more. The whole part is what
+    the addition of a large number rounds to, its bits go into the exponent; the rest is a polynomial, least squares of
+    the relative error at Chebyshev's points."""
+    large = fill(12582912.0)
+    shifted = add(larger(x, fill(-126.0)), large)
+    rest = subtract(larger(x, fill(-126.0)), subtract(shifted, large))
+    power = fused(rest, fill(0.009560510206485693), fill(0.05591703917487026))
+    power = fused(power, rest, fill(0.24024981109537277))
+    power = fused(power, rest, fill(0.6931219676960603))
+    power = fused(power, rest, fill(0.9999991908565833))
+    return raised(power, shifted)
 
 
 @compiled

@@ -26,7 +26,7 @@ LANES = 16
 Vector = Any  # 16 × float32 or 16 × int32, within a compiled function alone
 
 _BYTE, _INT, _LONG, _HALF, _FLOAT = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.HalfType(), ir.FloatType()
-_BRAIN = BrainFloatType()
+_SHORT, _BRAIN = ir.IntType(16), BrainFloatType()
 
 
 class _VectorType(types.Type):
@@ -100,6 +100,20 @@ def _store_rounded(builder: ir.IRBuilder, address: ir.Value, vector: ir.Value) -
     builder.store(builder.fptrunc(vector, lanes), _at(builder, address, lanes), align=2)
 
 
+def _store_apart(kind: ir.Type) -> Callable[..., None]:
+    """Lanes as bfloat16, or pairs of them, `step` bytes from each to the next."""
+
+    def emit(builder: ir.IRBuilder, address: ir.Value, vector: ir.Value, step: ir.Value) -> None:
+        count = LANES * 16 // kind.width
+        rounded = builder.bitcast(builder.fptrunc(vector, ir.VectorType(_BRAIN, LANES)), ir.VectorType(kind, count))
+        for lane in range(count):
+            value = builder.extract_element(rounded, ir.Constant(_INT, lane))
+            builder.store(value, _at(builder, address, kind), align=2)
+            address = builder.add(address, step)
+
+    return emit
+
+
 def _store_bytes(builder: ir.IRBuilder, address: ir.Value, vector: ir.Value) -> None:
     lanes = ir.VectorType(_BYTE, LANES)
     builder.store(builder.trunc(vector, lanes), _at(builder, address, lanes), align=1)
@@ -140,6 +154,11 @@ def _power_of_two(builder: ir.IRBuilder, exponents: ir.Value) -> ir.Value:
     return builder.bitcast(builder.shl(biased, splat(builder, ir.Constant(_INT, 23))), floats.llvm)
 
 
+def _raised(builder: ir.IRBuilder, vector: ir.Value, shifted: ir.Value) -> ir.Value:
+    exponents = builder.shl(builder.bitcast(shifted, integers.llvm), splat(builder, ir.Constant(_INT, 23)))
+    return builder.bitcast(builder.add(builder.bitcast(vector, integers.llvm), exponents), floats.llvm)
+
+
 def _sum(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
     # The lanes are added in pairs, whatever the machine: the flag allows the order, the reduction is one shuffle tree.
     start = ir.Constant(_FLOAT, -0.0)
@@ -156,6 +175,11 @@ def _largest(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
     return call(builder, "llvm.vector.reduce.fmax.v16f32", vector, result=_FLOAT)
 
 
+def _chosen(order: str) -> Callable[..., ir.Value]:
+    # One instruction on x86. LLVM's maxnum is three, for the sake of numbers that are none.
+    return lambda builder, one, two: builder.select(builder.fcmp_ordered(order, one, two), one, two)
+
+
 def _binary(name: str) -> Callable[..., ir.Value]:
     return lambda builder, first, second: getattr(builder, name)(first, second)
 
@@ -166,6 +190,8 @@ load_pairs = operation(integers, (_address,), _load_pairs)  # 16 pairs of bfloat
 fill_pair = operation(integers, (_address,), _fill_pair)  # 16 times the same pair
 store = operation(types.void, (_address, floats), _store)
 store_rounded = operation(types.void, (_address, floats), _store_rounded)  # to bfloat16
+store_apart = operation(types.void, (_address, floats, _address), _store_apart(_SHORT))
+store_pairs_apart = operation(types.void, (_address, floats, _address), _store_apart(_INT))
 store_bytes = operation(types.void, (_address, integers), _store_bytes)  # the lowest byte of each lane
 load_float = operation(_float, (_address,), _load_scalar(_FLOAT, 4))
 load_int = operation(types.int32, (_address,), _load_scalar(_INT, 4))
@@ -190,11 +216,11 @@ fused = operation(floats, (floats,) * 3, lambda builder, *values: call(builder, 
 dot2 = operation(floats, (floats, integers, integers), emit_dot2)
 magnitude = operation(floats, (floats,), lambda builder, vector: call(builder, "llvm.fabs.v16f32", vector))
 with_sign = operation(floats, (floats, floats), lambda builder, *values: call(builder, "llvm.copysign.v16f32", *values))
-larger = operation(floats, (floats, floats), lambda builder, *values: call(builder, "llvm.maxnum.v16f32", *values))
-smaller = operation(floats, (floats, floats), lambda builder, *values: call(builder, "llvm.minnum.v16f32", *values))
+larger, smaller = operation(floats, (floats, floats), _chosen(">")), operation(floats, (floats, floats), _chosen("<"))
 nearest = operation(integers, (floats,), _nearest)  # ties to even
 whole = operation(floats, (floats,), lambda builder, vector: call(builder, "llvm.rint.v16f32", vector))
 power_of_two = operation(floats, (integers,), _power_of_two)
+raised = operation(floats, (floats, floats), _raised)  # vector · 2ⁿ, n being the lowest bits of the second
 sum_of = operation(_float, (floats,), _sum)
 total_of = operation(types.int32, (integers,), _total)
 largest_of = operation(_float, (floats,), _largest)
