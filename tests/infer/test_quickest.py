@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from repotune.infer.candidates import Candidate, candidates
 from repotune.infer.cpu.packed import open_packed, write_packed
 from repotune.infer.cpu.packing import pack_network
 from repotune.infer.engine import Engine
-from repotune.infer.quickest import open_quickest, read_measured, write_measured
+from repotune.infer.quickest import judge, open_quickest, read_measured, write_down
 from repotune.infer.speed import Speed
 from repotune.model.weights import load_model
 
@@ -99,14 +100,14 @@ def test_the_first_start_measures_and_later_ones_read(
 
 
 def test_what_is_written_down_is_followed(llama_folder: Path) -> None:
-    write_measured([OURS, TORCH], "model", {"ours int8": speed(1), "torch f32": speed(0.2)}, {}, Console())
+    write_down(judge([OURS, TORCH], "model", {"ours int8": speed(1), "torch f32": speed(0.2)}, {}), Console())
     assert open_quickest(llama_folder, [OURS, TORCH], "model", Console()).precision == "f32"
 
 
 @pytest.mark.parametrize(("seconds", "chosen"), [(0.95, "ours int8"), (0.85, "torch f32")])
 def test_another_engine_must_be_clearly_quicker(seconds: float, chosen: str) -> None:
     speeds = {"ours int8": speed(1), "torch f32": speed(seconds)}
-    assert write_measured([OURS, TORCH], "model", speeds, {}, Console()).chosen == chosen
+    assert judge([OURS, TORCH], "model", speeds, {}).chosen == chosen
 
 
 def test_a_jump_weighs_as_often_as_people_jump() -> None:
@@ -118,7 +119,7 @@ def test_a_broken_file_is_measured_again(
     llama_folder: Path, cache: Path, capsys: pytest.CaptureFixture[str], damage: bytes
 ) -> None:
     speeds = {"ours int8": speed(1), "torch f32": speed(1)}
-    write_measured([OURS, TORCH], "model", speeds, {}, Console())
+    write_down(judge([OURS, TORCH], "model", speeds, {}), Console())
     (path,) = cache.glob("*.json")
     path.write_bytes(damage)
     assert "measuring once" in open_and_listen(capsys, llama_folder, OURS, TORCH)[1]
@@ -127,7 +128,7 @@ def test_a_broken_file_is_measured_again(
 
 def test_other_versions_candidates_and_machines_are_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [OURS, TORCH]
-    write_measured(found, "model", {"ours int8": speed(1), "torch f32": speed(1)}, {}, Console())
+    write_down(judge(found, "model", {"ours int8": speed(1), "torch f32": speed(1)}, {}), Console())
     assert read_measured(found, "model") is not None
     assert read_measured(found, "another") is None
     assert read_measured([OURS, Candidate("torch", "bf16")], "model") is None
@@ -162,6 +163,20 @@ def test_an_engine_that_breaks_is_left_out(
     engine, said = open_and_listen(capsys, llama_folder, OURS, OPENVINO)
     assert engine.precision == "int8"
     assert "openvino int8 is left out: ImportError: libopenvino.so" in said
+
+
+def test_what_ours_fails_at_is_said_at_each_start_until_it_is_mended(
+    llama_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(llama_folder, folder := tmp_path / "release")
+    (folder / "int8.packed").write_bytes(b"broken")
+    for _ in range(2):
+        engine, said = open_and_listen(capsys, folder, OURS, TORCH)
+        assert engine.precision == "f32"
+        assert "ours int8 is left out: " in said
+    (folder / "int8.packed").unlink()
+    assert "left out" not in open_and_listen(capsys, folder, OURS, TORCH)[1]
+    assert open_and_listen(capsys, folder, OURS, TORCH)[1] == ""
 
 
 def test_where_none_opens_each_says_why(tmp_path: Path) -> None:

@@ -77,6 +77,19 @@ def endless_release(release: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
+@pytest.fixture(scope="session")
+def other_release(release: Path, tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
+    """A release of the same shape under a smaller vocabulary of its own."""
+    folder, tokenizer = tmp_path_factory.mktemp("other-release"), tmp_path_factory.mktemp("other-tokenizer")
+    build_tokenizer(Work(tokenizer, {"corpus": corpus}, Console(quiet=True), seed=1), VOCABULARY - 300)
+    config = ModelConfig(
+        vocabulary=VOCABULARY - 300, width=64, layers=2, heads=2, kv_heads=1, hidden=128, context=CONTEXT
+    )
+    save_model(folder, Network(config), tokenizer)
+    shutil.copy(release / "release.json", folder)
+    return folder
+
+
 Serving = Callable[[BoundServer], AbstractContextManager[str]]
 
 

@@ -79,6 +79,23 @@ def test_a_keystroke_reuses_the_prompt(client: httpx.Client) -> None:
     assert cached >= before["usage"]["prompt_tokens"] - 2
 
 
+def test_what_is_typed_along_is_not_computed_again(client: httpx.Client, counter: Callable[[str], float]) -> None:
+    gap = {"prompt": "def files(folder):\n    return ", "suffix": "\n\n\nfiles('.')\n", "max_tokens": 24}
+    text = complete(client, **gap)["choices"][0]["text"]
+    place = next(place for place in range(4, len(text)) if text.index(text[place : place + 3]) == place)
+    gap["stop"] = text[place : place + 3]
+    assert complete(client, **gap)["choices"][0]["finish_reason"] == "stop"
+    told, computed = counter("repotune_typed_through_total"), counter("repotune_generation_tokens_total")
+    again = complete(client, **{**gap, "prompt": gap["prompt"] + text[:2]})
+    assert again["choices"][0]["text"] == text[2:place].rstrip() != ""
+    assert again["usage"]["prompt_tokens_details"]["cached_tokens"] == again["usage"]["prompt_tokens"]
+    assert counter("repotune_typed_through_total") == told + 1
+    assert counter("repotune_generation_tokens_total") == computed
+    for more in ({"temperature": 0.5}, {"logprobs": 0}, {"suffix": "\n"}):  # another question, or more than its text
+        complete(client, **{**gap, "prompt": gap["prompt"] + text[:2], **more})
+    assert counter("repotune_typed_through_total") == told + 1
+
+
 @pytest.mark.parametrize("suffix", [None, SUFFIX])
 def test_streaming_gives_the_same(client: httpx.Client, suffix: str | None) -> None:
     body = {"max_tokens": 40, "suffix": suffix, "logprobs": 0, "temperature": 1.5, "seed": 3}

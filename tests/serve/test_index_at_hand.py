@@ -15,15 +15,17 @@ import numpy as np
 import pytest
 
 from repotune.core.config import ServeSettings
+from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.infer.decoding import Piece, Sampling
 from repotune.infer.index.folder import SEGMENTS, Head, open_index, write_head
 from repotune.infer.index.segment import Document, Source, write_segment
+from repotune.serve import source as sources
 from repotune.serve.attribution import Attribution
-from repotune.serve.completion import Ask, Completion
+from repotune.serve.completion import Completion
 from repotune.serve.metrics import Metrics
 from repotune.serve.run import BoundServer, open_server
-from repotune.serve.scheduler import Scheduler
+from repotune.serve.source import Ask
 from repotune.serve.typed_through import Answers, Told
 from repotune.tokenizer.encoding import load_codec
 
@@ -95,6 +97,18 @@ def test_what_is_not_allowed_is_withheld_also_from_a_stream(
     assert "".join(event["content"] for event in events) == (plain if shown else "")
 
 
+def test_what_a_server_elsewhere_writes_is_looked_up_as_well(
+    release: Path, serving: Serving, index: Path, plain: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(open_server(release, ServeSettings(port=0, engine="ours"))) as other:
+        for allowed, shown in ((("MIT",), ""), (("GPL-3.0-only",), plain)):
+            settings = ServeSettings(port=0, engine=other, repeat_tokens=8, allowed_licences=allowed)
+            answer, _ = answered(serving, open_server(release, settings, index=index, console=Console()))
+            assert answer["content"] == shown
+            assert [repeat["files"] for repeat in answer["repeats"]] == [1]
+    assert "of the index completions only say what they repeat" in capsys.readouterr().err
+
+
 def test_a_policy_without_an_index_is_refused(release: Path) -> None:
     with pytest.raises(UserError, match="needs the index"):
         open_server(release, ServeSettings(port=0, engine="ours", allowed_licences=("MIT",)))
@@ -112,7 +126,7 @@ def test_of_a_completion_that_is_cut_off_nothing_is_shown_under_a_policy(
 
     async def shown(allowed: tuple[str, ...]) -> str:
         attribution = Attribution(open_index(index), codec, 8, allowed)
-        metrics = Metrics(cast(Scheduler, None))
+        metrics = Metrics(cast(sources.Source, None))
         ask = Ask(GAP["input_prefix"], GAP["input_suffix"], COUNT, Sampling(), path="own.py")
         completion = Completion(ask, CutOff(plain, "stop", 1), metrics, Answers(), attribution, 0.0)
         return "".join([chunk.text async for chunk in completion])

@@ -15,7 +15,7 @@ from repotune.core.console import Console, write_data
 from repotune.core.errors import UserError
 from repotune.infer.candidates import Candidate, candidates
 from repotune.infer.index.gate import model_hash
-from repotune.infer.quickest import read_measured, write_measured
+from repotune.infer.quickest import judge, read_measured, write_down
 from repotune.infer.speed import ANSWER, Speed, measure
 from repotune.pipeline.project import open_project
 from repotune.serve.facts import read_facts
@@ -45,7 +45,7 @@ def speed(arguments: argparse.Namespace) -> int:
     speeds = {name: found[name] for name in names if name in found}
     if arguments.renew and len(names) > 1 and speeds:
         failed = {name: left_out[name] for name in names if name in left_out}
-        write_measured(served, model_hash(model), speeds, failed, console)
+        write_down(judge(served, model_hash(model), speeds, failed), console)
     console.say(_server_line(model, settings, served))
     return 0
 

@@ -7,6 +7,8 @@ last token or two, and the engine computes only these. With the prefix first, a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from repotune.tokenizer.encoding import Codec
 
 # A suffix keeps a quarter of the room when both are too long: what was just written says more about what comes next.
@@ -41,6 +43,19 @@ def continuation_prompt(codec: Codec, prefix: str, path: str, room: int) -> list
     header = _header(codec, path, room)
     space = room - len(header)
     return [*header, *_keep_end(codec, _encode_end(codec, prefix, space), space, _block(space))]
+
+
+def other_files(codec: Codec, files: Sequence[tuple[str, str]], room: int) -> list[int]:
+    """Token ids, at most `room`, of the last of `files` (path, text) that fit, to stand before a prompt: documents like
+    those that precede one in training."""
+    documents: list[list[int]] = []
+    for path, text in reversed(files):
+        document = [*codec.header(path), *codec.encode(text), codec.end]
+        room -= len(document)
+        if room < 0:
+            break
+        documents.insert(0, document)
+    return [token for document in documents for token in document]
 
 
 def _header(codec: Codec, path: str, room: int) -> list[int]:

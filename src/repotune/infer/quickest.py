@@ -77,30 +77,28 @@ def read_measured(found: Sequence[Candidate], model: str) -> Measured | None:
     return known if fresh and known.chosen in known.speeds.keys() & known.versions.keys() else None
 
 
-def write_measured(
-    found: Sequence[Candidate],
-    model: str,
-    speeds: Mapping[str, Speed],
-    left_out: Mapping[str, str],
-    console: Console,
-) -> Measured:
-    """Chooses among `found` by the `speeds` of those that could be measured, at least one, and writes it down; where
-    the cache cannot be written, `console` is told and the next start measures again."""
+def judge(found: Sequence[Candidate], model: str, speeds: Mapping[str, Speed], left_out: Mapping[str, str]) -> Measured:
+    """Chooses among `found` by the `speeds` of those that could be measured, at least one."""
     handicaps = {str(candidate): 1 if candidate.engine == "ours" else 1 / MARGIN for candidate in found}
     chosen = min(speeds, key=lambda name: speeds[name].typical * handicaps[name])
-    known = Measured(**_facts(found, model), speeds=dict(speeds), left_out=dict(left_out), chosen=chosen)
+    return Measured(**_facts(found, model), speeds=dict(speeds), left_out=dict(left_out), chosen=chosen)
+
+
+def write_down(known: Measured, console: Console) -> None:
+    """For later starts; where the cache cannot be written, `console` is told and the next one measures again."""
+    path = _path(known.model)
     try:
-        _path(model).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(_path(model), known.model_dump_json(indent=2) + "\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, known.model_dump_json(indent=2) + "\n")
     except OSError as error:
         console.warn(f"what was measured cannot be written down: {error}")
-    return known
 
 
 def _open_measured(folder: Path, found: Sequence[Candidate], model: str, console: Console) -> Engine:
     """Opens and measures each of `found`; gives the chosen one.
 
     Others' engines fail in many ways, from imports to drivers: whatever it is, the engine is left out and that is said.
+    What ours fails at is to be mended, so nothing is written down then, and the next start tries again.
     """
     engines: dict[str, Engine] = {}
     speeds: dict[str, Speed] = {}
@@ -115,7 +113,10 @@ def _open_measured(folder: Path, found: Sequence[Candidate], model: str, console
             console.warn(f"{name} is left out: {left_out[name]}")
     if not speeds:
         raise UserError(f"No engine opens {folder}.", "; ".join(f"{name}: {why}" for name, why in left_out.items()))
-    known = write_measured(found, model, speeds, left_out, console)
+    ours_failed = any(candidate.engine == "ours" and str(candidate) in left_out for candidate in found)
+    known = judge(found, model, speeds, left_out)
+    if not ours_failed:
+        write_down(known, console)
     console.say(known.line())
     return engines[known.chosen]
 

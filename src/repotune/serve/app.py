@@ -20,7 +20,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from repotune.infer.assistance import AssistedEngine
 from repotune.serve.attribution import Attribution
 from repotune.serve.completion import Completer
 from repotune.serve.errors import HANDLERS, RefusalError
@@ -30,8 +29,7 @@ from repotune.serve.infill import Infill
 from repotune.serve.metrics import Metrics
 from repotune.serve.openai import OpenAI
 from repotune.serve.page import Page
-from repotune.serve.scheduler import Scheduler
-from repotune.tokenizer.encoding import Codec
+from repotune.serve.source import Source
 
 # The report is our own file, but it quotes code: its scripts run in an origin of their own and reach nothing.
 _REPORT_POLICY = (
@@ -41,24 +39,22 @@ _REPORT_POLICY = (
 
 
 def create_app(
-    engine: AssistedEngine,
-    codec: Codec,
+    source: Source,
     facts: ReleaseFacts,
     host: str,
     report: Path | None = None,
     attribution: Attribution | None = None,
 ) -> Starlette:
-    """The ASGI application for one engine. `host` is the address it will be bound to."""
-    scheduler = Scheduler(engine, codec)
-    metrics = Metrics(scheduler)
-    completer = Completer(engine, codec, scheduler, metrics, attribution)
+    """The ASGI application over one source of completions. `host` is the address it will be bound to."""
+    metrics = Metrics(source)
+    completer = Completer(source, metrics, attribution)
     openai, infill, page = OpenAI(completer, facts.name), Infill(completer, facts.name), Page(facts, report is not None)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        scheduler.start()
+        source.start()
         yield
-        scheduler.close()
+        await source.close()
 
     async def health(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -1,55 +1,22 @@
-"""From a question to a completion: the prompt, the generation, what is trimmed from it and what is counted.
-
-Both dialects, OpenAI's and llama.cpp's, come down to an `Ask`.
-"""
+"""From a question to a completion: what answers it, what is trimmed from the answer and what is counted."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from starlette.concurrency import run_in_threadpool
 
-from repotune.core.errors import RepotuneError
-from repotune.infer.assistance import AssistedEngine
-from repotune.infer.decoding import Sampling, Token
-from repotune.infer.prompts import continuation_prompt, infilling_prompt
+from repotune.infer.decoding import Token
 from repotune.serve.attribution import Attribution
 from repotune.serve.metrics import Metrics
 from repotune.serve.postprocess import Trimmer
-from repotune.serve.scheduler import Generation, Scheduler, Task
+from repotune.serve.source import Ask, Reply, Source
 from repotune.serve.typed_through import Answers, Told
-from repotune.tokenizer.encoding import Codec
-
-_AT_HAND = 20_000  # characters on either side of the cursor
-_UNTRIMMED = 2**31  # as the room for a prompt: its whole text is encoded
 
 Finish = Literal["stop", "length"]
-
-
-class PromptTooLongError(RepotuneError):
-    """A plain prompt and what shall follow it are longer than the model's context."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A question to the model.
-
-    With a `suffix`, even an empty one, the gap before it is filled; with None the prefix is continued. `extras` are
-    pieces of other files, (path, text), which stand before it as far as there is room. After `patience` seconds of
-    generating, a completion of more than a line ends where it is.
-    """
-
-    prefix: str
-    suffix: str | None
-    max_tokens: int
-    sampling: Sampling
-    stop: tuple[str, ...] = ()
-    path: str = ""
-    extras: tuple[tuple[str, str], ...] = ()
-    patience: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -61,64 +28,22 @@ class Chunk:
 
 
 class Completer:
-    """Answers questions with one engine. The scheduler runs between its `start` and its `close`."""
+    """Answers questions from `source`. `attribution` looks up what answers repeat, where there is an index."""
 
-    def __init__(
-        self,
-        engine: AssistedEngine,
-        codec: Codec,
-        scheduler: Scheduler,
-        metrics: Metrics,
-        attribution: Attribution | None,
-    ) -> None:
-        self.codec = codec
-        self.context = engine.context
-        self._metrics = metrics
-        self._scheduler = scheduler
+    def __init__(self, source: Source, metrics: Metrics, attribution: Attribution | None) -> None:
+        self.context = source.context
+        self._source, self._metrics, self._attribution = source, metrics, attribution
         self._answers = Answers()
-        self._attribution = attribution
 
     async def begin(self, ask: Ask) -> Completion:
-        """Admits `ask`. Raises PromptTooLongError for a plain prompt, and BusyError."""
+        """Admits `ask`; raises as `Source.reply`."""
         arrived = time.perf_counter()
-        if told := self._answers.rest(ask):
+        reply: Reply | None = self._answers.rest(ask)
+        if reply is not None:
             self._metrics.typed_through()
-            return self._completion(ask, told, arrived)
-        task = await run_in_threadpool(self._task, ask)  # encoding a long file would hold up the event loop
-        return self._completion(ask, self._scheduler.admit(task), arrived)
-
-    def _completion(self, ask: Ask, generation: Generation | Told, arrived: float) -> Completion:
-        return Completion(ask, generation, self._metrics, self._answers, self._attribution, arrived)
-
-    def _task(self, ask: Ask) -> Task:
-        if ask.suffix is None:
-            prompt = continuation_prompt(self.codec, ask.prefix, ask.path, _UNTRIMMED)
-            if len(prompt) + ask.max_tokens > self.context:
-                raise PromptTooLongError(
-                    f"The prompt has {len(prompt)} tokens and max_tokens is {ask.max_tokens}; "
-                    f"the model's context holds {self.context} together."
-                )
-            return Task(prompt, ask.max_tokens, ask.sampling, ask.stop, urgent=False)
-        # An editor sends whole files: what lies far from the gap is left out. At least half of the context is prompt.
-        max_tokens = min(ask.max_tokens, self.context // 2)
-        prompt = infilling_prompt(self.codec, ask.prefix, ask.suffix, ask.path, self.context - max_tokens)
-        left = self.context - max_tokens - len(prompt)
-        # The prompt may leave out much of the file; what the file repeats is looked up in more of it.
-        before = self.codec.encode(ask.prefix[-_AT_HAND:])
-        behind = self.codec.encode(ask.suffix[:_AT_HAND])
-        prompt = [*self._before(ask.extras, left), *prompt]
-        return Task(prompt, max_tokens, ask.sampling, ask.stop, before=before, behind=behind)
-
-    def _before(self, extras: Sequence[tuple[str, str]], room: int) -> list[int]:
-        """The last of `extras` that fit, each as a document like those that precede one in training."""
-        documents: list[list[int]] = []
-        for path, text in reversed(extras):
-            document = [*self.codec.header(path), *self.codec.encode(text), self.codec.end]
-            room -= len(document)
-            if room < 0:
-                break
-            documents.insert(0, document)
-        return [token for document in documents for token in document]
+        else:
+            reply = await self._source.reply(ask)
+        return Completion(ask, reply, self._metrics, self._answers, self._attribution, arrived)
 
 
 class Completion:
@@ -127,7 +52,7 @@ class Completion:
     def __init__(
         self,
         ask: Ask,
-        generation: Generation | Told,
+        reply: Reply,
         metrics: Metrics,
         answers: Answers,
         attribution: Attribution | None,
@@ -135,25 +60,30 @@ class Completion:
     ) -> None:
         self.text = ""
         self.finish: Finish | None = None
-        self.prompt_tokens = generation.prompt_tokens
-        self.completion_tokens = 0
-        self.decode_seconds = 0.0
-        self._ask = ask
-        self._generation = generation
         self.repeats: list[dict[str, Any]] = []
+        self.decode_seconds = 0.0
+        self._ask, self._reply = ask, reply
         self._metrics, self._answers, self._attribution = metrics, answers, attribution
-        self._arrived = arrived
-        trimmed = ask.suffix is None or isinstance(generation, Told)
+        self._arrived, self._first = arrived, 0.0
+        trimmed = ask.suffix is None or isinstance(reply, Told)
         self._trimmer = None if trimmed else Trimmer(ask.prefix, ask.suffix or "")
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self._reply.prompt_tokens
 
     @property
     def cached_tokens(self) -> int:
         """How much of the prompt was in the engine already."""
-        return self._generation.cached_tokens
+        return self._reply.cached_tokens
+
+    @property
+    def completion_tokens(self) -> int:
+        return self._reply.completion_tokens
 
     @property
     def prefill_seconds(self) -> float:
-        return self._generation.prefill_seconds
+        return self._reply.prefill_seconds
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:
         attribution = self._attribution
@@ -180,14 +110,12 @@ class Completion:
             yield Chunk(self.text, tuple(token for chunk in held for token in chunk.tokens))
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
-        first = 0.0
-        async for piece in self._generation:
+        async for piece in self._reply:
             now = time.perf_counter()
-            if not first:
-                first = now
-                self._metrics.first_token(first - self._arrived, self.prompt_tokens, self.cached_tokens)
-            self.completion_tokens += len(piece.tokens)
-            self.decode_seconds = now - first
+            if not self._first:
+                self._first = now
+                self._metrics.first_token(now - self._arrived)
+            self.decode_seconds = now - self._first
             text, enough = self._trim(piece.text, piece.finish)
             late = self.decode_seconds > self._ask.patience and "\n" in self.text + text
             self.text += text
@@ -198,9 +126,11 @@ class Completion:
 
     def close(self) -> None:
         """Ends it and counts it: a completion without a finish was left by its reader."""
-        self._generation.cancel()
-        if self.finish and isinstance(self._generation, Generation):
+        self._reply.cancel()
+        if self.finish and not isinstance(self._reply, Told):
             self._answers.remember(self._ask, self.text, self.finish, self.prompt_tokens)
+        if self._first:
+            self._metrics.prompt(self.prompt_tokens, self.cached_tokens)
         self._metrics.completed(self.finish or "abort", time.perf_counter() - self._arrived, self.completion_tokens)
 
     def _trim(self, text: str, finish: Finish | None) -> tuple[str, bool]:

@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from repotune.core.errors import UserError
-from repotune.serve.completion import PromptTooLongError
-from repotune.serve.scheduler import BusyError
+from repotune.infer.adapters.remote import RemoteError
+from repotune.serve.source import BusyError, NotGivenError, PromptTooLongError
 
 FAILED = "The server failed at this request; its log says why."
 CLIENT_LEFT = 499  # nginx's status for a request whose client went away
@@ -61,6 +61,21 @@ def _too_long(_request: Request, error: Exception) -> JSONResponse:
     return error_response(400, str(error), "prompt", "context_length_exceeded")
 
 
+def _not_given(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, NotGivenError)
+    return error_response(400, str(error), error.param)
+
+
+def _remote(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RemoteError)
+    return error_response(remote_status(error), error.message)
+
+
+def remote_status(error: RemoteError) -> int:
+    """What a failure of the server that is asked is to those who ask this one: a refusal stays one."""
+    return 400 if error.status is not None and 400 <= error.status < 500 else 502
+
+
 def _busy(_request: Request, error: Exception) -> JSONResponse:
     response = error_response(503, f"The server is busy: {error}.", code="busy")
     response.headers["retry-after"] = _RETRY_SECONDS
@@ -81,8 +96,10 @@ def _left(_request: Request, _error: Exception) -> Response:
 
 HANDLERS = {
     RefusalError: _refused,
+    RemoteError: _remote,
     UserError: _user_error,
     PromptTooLongError: _too_long,
+    NotGivenError: _not_given,
     BusyError: _busy,
     HTTPException: _http,
     ClientDisconnect: _left,

@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from repotune.infer.adapters.remote import RemoteError
 from repotune.serve.completion import Completion
-from repotune.serve.errors import FAILED, RefusalError, error_body, validation_refusal
+from repotune.serve.errors import FAILED, RefusalError, error_body, remote_status, validation_refusal
 
 _log = logging.getLogger("repotune.serve")
 BODY_LIMIT = 1_000_000  # bytes; files above this are generated, and no context holds them
@@ -73,6 +74,8 @@ async def _told(events: AsyncIterator[str]) -> AsyncIterator[str]:
     try:
         async for text in events:
             yield text
+    except RemoteError as error:
+        yield event(error_body(remote_status(error), error.message))
     except Exception:
         _log.exception("A streamed completion failed")
         yield event(error_body(500, FAILED))

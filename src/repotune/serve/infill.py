@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from repotune.infer.decoding import Sampling
-from repotune.serve.completion import Ask, Completer, Completion
+from repotune.serve.completion import Completer, Completion
 from repotune.serve.errors import CLIENT_LEFT
 from repotune.serve.exchange import EventStream, event, read_request, unless_disconnected
 from repotune.serve.openai import seed_or_any
+from repotune.serve.source import Ask
 
 _UNLIMITED = 2**31  # n_predict of -1: as much as the context takes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from repotune.serve.scheduler import Scheduler
+from repotune.serve.source import Source
 
 _FIRST_TOKEN_SECONDS = (0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _WHOLE_SECONDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -16,7 +16,7 @@ class Metrics:
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, source: Source) -> None:
         self._registry = registry = CollectorRegistry()
         self._first_token = Histogram(
             "repotune_time_to_first_token_seconds",
@@ -51,12 +51,14 @@ class Metrics:
         )
         self._answered = Counter("repotune_http_requests", "Requests answered", ["path", "status"], registry=registry)
         running = Gauge("repotune_num_requests_running", "Completions under way", registry=registry)
-        running.set_function(lambda: scheduler.running)
+        running.set_function(lambda: source.running)
         waiting = Gauge("repotune_num_requests_waiting", "Completions in the queue", registry=registry)
-        waiting.set_function(lambda: scheduler.waiting)
+        waiting.set_function(lambda: source.waiting)
 
-    def first_token(self, seconds: float, prompt_tokens: int, cached_tokens: int) -> None:
+    def first_token(self, seconds: float) -> None:
         self._first_token.observe(seconds)
+
+    def prompt(self, prompt_tokens: int, cached_tokens: int) -> None:
         self._prompt.inc(prompt_tokens)
         self._cached.inc(cached_tokens)
 

@@ -17,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from repotune.infer.decoding import Sampling
-from repotune.serve.completion import Ask, Chunk, Completer, Completion
+from repotune.serve.completion import Chunk, Completer, Completion
 from repotune.serve.errors import CLIENT_LEFT, RefusalError
 from repotune.serve.exchange import EventStream, event, read_request, unless_disconnected
+from repotune.serve.source import Ask
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (None, 1),
@@ -85,6 +86,7 @@ class CompletionRequest(BaseModel):
             sampling=Sampling(self.temperature, self.top_p, seed_or_any(self.seed)),
             stop=tuple(self.stop),
             path=self.path,
+            probabilities=self.logprobs is not None,
         )
 
 

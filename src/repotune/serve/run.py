@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import uvicorn
 from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
+from repotune.infer.adapters.greeting import open_remote
 from repotune.infer.assistance import assist
 from repotune.infer.candidates import candidates
 from repotune.infer.engine import Engine
@@ -22,7 +24,13 @@ from repotune.infer.quickest import open_quickest
 from repotune.serve.app import create_app
 from repotune.serve.attribution import Attribution
 from repotune.serve.facts import ReleaseFacts, read_facts
+from repotune.serve.local import Local
+from repotune.serve.relay import Relay
+from repotune.serve.source import Source
 from repotune.tokenizer.encoding import Codec, load_codec
+
+KEY = "REPOTUNE_ENGINE_KEY"
+"""The environment's name for the key that a server elsewhere wants, sent to it as a bearer token."""
 
 _GRACE_SECONDS = 2  # for answers under way, when told to stop
 _QUIET = Console(quiet=True)
@@ -72,12 +80,16 @@ def open_server(
     facts = read_facts(release_folder)
     listener = _listen(settings)
     try:
-        codec = load_codec(release_folder)
-        engine = _open_engine(release_folder, settings, facts, console)
-        found = _index(settings, index)
-        gate = None if found is None else _gate(found, facts, release_folder)
-        assisted = assist(engine, codec.special, found, gate)
-        app = create_app(assisted, codec, facts, settings.host, report, _attribution(found, codec, settings))
+        codec, found = load_codec(release_folder), _index(settings, index)
+        if settings.remote:
+            source: Source = _relay(settings.remote, settings, facts, codec, console)
+            if found is not None:
+                console.say("of the index completions only say what they repeat: it drafts for an engine here")
+        else:
+            engine = _open_engine(release_folder, settings, facts, console)
+            gate = None if found is None else _gate(found, facts, release_folder)
+            source = Local(assist(engine, codec.special, found, gate), codec)
+        app = create_app(source, facts, settings.host, report, _attribution(found, codec, settings))
     except BaseException:
         listener.close()
         raise
@@ -120,6 +132,12 @@ def _open_engine(folder: Path, settings: ServeSettings, facts: ReleaseFacts, con
     if len(found) == 1:
         return found[0].open(folder)
     return open_quickest(folder, found, facts.model_hash or model_hash(folder), console)
+
+
+def _relay(url: str, settings: ServeSettings, facts: ReleaseFacts, codec: Codec, console: Console) -> Relay:
+    engine = open_remote(url, codec, facts.context, settings.model, os.environ.get(KEY))
+    console.say(f"asking {engine}; what is around the cursor goes there")
+    return Relay(engine)
 
 
 def _listen(settings: ServeSettings) -> socket.socket:

@@ -13,19 +13,15 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from repotune.core.errors import RepotuneError
 from repotune.infer.assistance import AssistedEngine
 from repotune.infer.cpu.pages import PagesFullError
 from repotune.infer.decoding import Piece, Sampling, generate
 from repotune.infer.engine import Cancelled
+from repotune.serve.source import BusyError
 from repotune.tokenizer.encoding import Codec
 
 STREAMS = 4  # together they cost a pass little more than one: its time is that of reading the weights
 QUEUE_LIMIT = 32  # a team's editors at one moment; beyond it an answer would come too late to be of use
-
-
-class BusyError(RepotuneError):
-    """The queue is full."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +39,12 @@ class Task:
 
 
 class Generation:
-    """A task in the queue or under way; an asynchronous iterator of its pieces, which ends after the last or a cancel.
-
-    `cached_tokens` and `prefill_seconds` are known from the first piece on.
-    """
+    """A task in the queue or under way: a Reply (`repotune.serve.source`)."""
 
     def __init__(self, task: Task, scheduler: Scheduler) -> None:
         self.task = task
         self.cancelled = threading.Event()
-        self.cached_tokens = 0
+        self.cached_tokens = self.completion_tokens = 0
         self.prefill_seconds = 0.0
         self._scheduler = scheduler
         self._loop = asyncio.get_running_loop()
@@ -62,13 +55,14 @@ class Generation:
         return len(self.task.prompt)
 
     def cancel(self) -> None:
-        """Ends it wherever it stands; without effect when it is over."""
+        """See `Reply.cancel`."""
         self._scheduler.cancel(self)
 
     async def __aiter__(self) -> AsyncIterator[Piece]:
         while (item := await self._pieces.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
+            self.completion_tokens += len(item.tokens)
             yield item
 
     def deliver(self, item: Piece | BaseException | None) -> None:

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from repotune.infer.decoding import Piece
+from repotune.infer.decoding import Piece, Sampling
 
 if TYPE_CHECKING:
-    from repotune.serve.completion import Ask, Finish
+    from repotune.serve.completion import Finish
+    from repotune.serve.source import Ask
 
 # Answers kept: a few of each file that a team has open.
 MOST_KEPT = 256
@@ -36,9 +37,9 @@ class Answers:
 
     def remember(self, ask: Ask, text: str, finish: Finish, prompt_tokens: int) -> None:
         """Keeps an answer that came to its end."""
-        if ask.suffix is None or ask.sampling.temperature or not text:
+        gap = _gap(ask)
+        if gap is None or not text:
             return
-        gap = replace(ask, prefix="")
         self._kept[gap] = _Answer(ask.prefix, text, finish, prompt_tokens)
         self._kept.move_to_end(gap)
         while len(self._kept) > MOST_KEPT:
@@ -47,7 +48,8 @@ class Answers:
     def rest(self, ask: Ask) -> Told | None:
         """What is left of an answer that `ask` types along, where that is worth showing: to its end, or a whole line
         of one that was cut short."""
-        answer = self._kept.get(replace(ask, prefix=""))
+        gap = _gap(ask)
+        answer = None if gap is None else self._kept.get(gap)
         if answer is None or not ask.prefix.startswith(answer.prefix):
             return None
         typed = ask.prefix[len(answer.prefix) :]
@@ -57,15 +59,28 @@ class Answers:
         return Told(rest, answer.finish, answer.prompt_tokens)
 
 
+def _gap(ask: Ask) -> Ask | None:
+    """What asks at the same gap have in common; the likeliest text is the same for all seeds. None where answers are
+    not kept: of plain prompts, of draws, and where tokens are asked for, which an answer told again has not."""
+    if ask.suffix is None or ask.sampling.temperature or ask.probabilities:
+        return None
+    return replace(ask, prefix="", sampling=Sampling())
+
+
 @dataclass(frozen=True)
 class Told:
-    """An answer without the model, in the place of a Generation. `prompt_tokens` are those of the first answer."""
+    """An answer without the model: a Reply (`repotune.serve.source`). `prompt_tokens` are those of the first answer;
+    none of them is computed again."""
 
     text: str
     finish: Finish
     prompt_tokens: int
-    cached_tokens: int = 0
+    completion_tokens: int = 0
     prefill_seconds: float = 0.0
+
+    @property
+    def cached_tokens(self) -> int:
+        return self.prompt_tokens
 
     def cancel(self) -> None:
         """There is nothing to end."""

@@ -16,7 +16,8 @@ from repotune.infer.decoding import Sampling
 @dataclass(frozen=True)
 class TextRequest:
     """A question: with a `suffix`, even an empty one, what stands between both is asked for; with None, what follows.
-    `path` is the file's, as far as the model was trained to read one."""
+    `path` is the file's, as far as the model was trained to read one; `extras` are pieces of other files, (path, text),
+    for models that read them."""
 
     prefix: str
     suffix: str | None
@@ -24,6 +25,7 @@ class TextRequest:
     sampling: Sampling = Sampling()  # noqa: RUF009 (it is frozen)
     stop: tuple[str, ...] = ()
     path: str = ""
+    extras: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,14 @@ class TextPiece:
 
 class TextEngine(Protocol):
     """A completion engine over text. Any number of requests at once; the server orders them."""
+
+    @property
+    def context(self) -> int:
+        """The most tokens a prompt and what follows it may take together, as far as that is known here."""
+
+    @property
+    def fills(self) -> bool:
+        """Whether a request's suffix is heeded; where it is not, one with a suffix is refused with ValueError."""
 
     def complete(self, request: TextRequest) -> AsyncIterator[TextPiece]:
         """The completion, piece by piece; the last piece has a `finish`.

@@ -1,0 +1,117 @@
+"""What a server of OpenAI's dialect serves, and how it wants its prompts: asked, not looked up by its name.
+
+    engine = open_remote("http://127.0.0.1:8000", load_codec(Path("release")), context=2048)
+
+Servers differ in what they say nothing about: llama.cpp's ignores `suffix` without a word, vLLM refuses it, Ollama and
+ours take no token ids. So a few samples are sent, for a token each. Where as many tokens are counted for each as the
+release's tokenizer makes of it, the server's model has that tokenizer, and prompts go as ids, suffix first. Else, where
+a suffix adds to what is counted, it is heeded. Else the server can go on with a text and fills no gaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from repotune.infer.adapters.remote import CONNECT, SILENCE, RemoteEngine, RemoteError, authorised, reason
+from repotune.tokenizer.encoding import Codec
+
+# Of different habits, so that no two tokenizers cut all of them alike into as many pieces.
+SAMPLES = (
+    "def parse_header(self, raw: bytes) -> dict[str, int]:\n    return {k.strip(): int(v) for k, v in pairs}\n",
+    "public static final Map<String, List<Integer>> CACHE_BY_NAME = new ConcurrentHashMap<>(0x7fff);\n",
+    'if err != nil {\n\t\treturn fmt.Errorf("reading %q: %w", path, err)\n\t}\n',
+    "// Straße, naïve façade, 日本語: 3.14159e-10 != 2_000_000\n",
+)
+
+
+@dataclass(frozen=True)
+class _Server:
+    """A server and one of its models, asked for a token at a time."""
+
+    client: httpx.Client
+    model: str
+
+    def count(self, prompt: str | list[int], suffix: str | None = None) -> int:
+        """How many tokens it counts in a prompt. Raises RemoteError where it refuses, and where it does not say."""
+        body = {"model": self.model, "prompt": prompt, "max_tokens": 1, "temperature": 0}
+        answer = _asked(self.client, "POST", "/v1/completions", body if suffix is None else body | {"suffix": suffix})
+        count = (answer.get("usage") or {}).get("prompt_tokens")
+        if not isinstance(count, int):
+            raise RemoteError(f"The server at {self.client.base_url} does not say how many tokens a prompt has.")
+        return count
+
+    def shares(self, codec: Codec) -> bool:
+        """Whether its tokenizer is `codec` and it takes ids. It may put a token before each text."""
+        try:
+            added = {self.count(sample) - len(codec.encode(sample)) for sample in SAMPLES}
+            return added in ({0}, {1}) and self.count(ids := codec.encode(SAMPLES[0])) - len(ids) in (0, 1)
+        except RemoteError as error:
+            if error.status is None:
+                raise
+            return False
+
+    def heeds_suffix(self) -> bool:
+        """Whether `suffix` is read: it then makes the prompt longer."""
+        try:
+            return self.count(SAMPLES[0], SAMPLES[2]) > self.count(SAMPLES[0]) + len(SAMPLES[2]) // 16
+        except RemoteError as error:
+            if error.status is None:
+                raise
+            return False
+
+
+def open_remote(url: str, codec: Codec, context: int, model: str | None = None, key: str | None = None) -> RemoteEngine:
+    """The model `model`, or the only one, of the server at `url`, which is asked how it wants prompts. `codec` and
+    `context` are the release's. Raises RemoteError where it cannot be reached, serves no such model, or refuses."""
+    with httpx.Client(
+        base_url=url, headers=authorised(key), timeout=httpx.Timeout(SILENCE, connect=CONNECT), trust_env=False
+    ) as client:
+        found = _chosen(url, _asked(client, "GET", "/v1/models").get("data") or [], model)
+        server = _Server(client, found["id"])
+        longest = found.get("max_model_len")
+        room = min(context, longest) if isinstance(longest, int) else context
+        if server.shares(codec):
+            return RemoteEngine(url, server.model, codec, room, key)
+        return RemoteEngine(
+            url,
+            server.model,
+            context=room,
+            key=key,
+            fills=server.heeds_suffix(),
+            told_paths=found.get("owned_by") == "repotune",
+        )
+
+
+def _chosen(url: str, models: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
+    names = ", ".join(str(model.get("id")) for model in models) or "none"
+    fitting = [model for model in models if wanted in (None, model.get("id"))]
+    if not fitting:
+        raise RemoteError(f"The server at {url} has no model {wanted or 'at all'}.", f"serve.model: {names}")
+    if len(fitting) > 1:
+        raise RemoteError(f"The server at {url} has several models.", f"name one in serve.model: {names}")
+    return fitting[0]
+
+
+def _asked(client: httpx.Client, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON object that is answered. Raises RemoteError, with the status of a refusal."""
+    try:
+        response = client.request(method, path, json=body)
+        answer = response.json() if response.is_success else None
+    except httpx.HTTPError as error:
+        raise RemoteError(
+            f"The server at {client.base_url} cannot be asked: {error or type(error).__name__}.",
+            "is it running, and is the address right?",
+        ) from error
+    except ValueError:
+        answer = None
+    if not response.is_success:
+        raise RemoteError(
+            f"The server at {client.base_url} refused with status {response.status_code}: {reason(response)}.",
+            status=response.status_code,
+        )
+    if not isinstance(answer, dict):
+        raise RemoteError(f"The server at {client.base_url} does not speak OpenAI's dialect: {response.text[:100]!r}.")
+    return answer
