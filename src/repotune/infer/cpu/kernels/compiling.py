@@ -33,6 +33,14 @@ def compiled(function: Function) -> Function:
         made = numba.njit(nogil=True, cache=folder is not None, error_model="numpy")(function)
     finally:
         settings.CACHE_DIR = before
+    template = made.get_call_template
+
+    def of_plain_types(given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """What a call from another kernel compiles. Left alone, numba makes a version of a function for each constant
+        that it is called with, and of all that this one calls: four times as long to compile."""
+        return template(tuple(numba.types.unliteral(kind) for kind in given), named)
+
+    made.get_call_template = of_plain_types
     return cast(Function, made)
 
 
