@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from repotune.infer.cpu.kernels import rows
+from repotune.infer.cpu.kernels import compiling, rows
 from repotune.infer.cpu.kernels.instructions import instruction_set
 from repotune.infer.cpu.kernels.team import address_of
 
@@ -105,3 +107,15 @@ def test_every_way_of_multiplying_bytes_is_exact(kind: str) -> None:
         pytest.skip("this processor has no such instructions")
     done = subprocess.run([sys.executable, "-c", _DOT, kind], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
+
+
+def test_kernels_of_old_versions_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    old, new = (tmp_path / "repotune" / f"kernels-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        (folder / "kept").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    found = compiling.cache_folder.__wrapped__()
+    assert found is not None
+    assert found.parent == new.parent
+    assert (found.is_dir(), new.is_dir(), old.is_dir()) == (True, True, False)

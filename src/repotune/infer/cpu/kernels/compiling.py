@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +23,8 @@ from numba.core import entrypoints
 # Awkward, which the tokenizer's encoder brings, imports pyarrow then: 0.3 s and 60 MB of a server that uses neither.
 entrypoints._already_initialized = True
 
+_KEPT_SECONDS = 30 * 24 * 3600  # of versions before this one
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -30,7 +34,7 @@ def compiled(function: Function) -> Function:
     folder, settings = cache_folder(), cast(Any, numba.config)
     before, settings.CACHE_DIR = settings.CACHE_DIR, str(folder or "")
     try:
-        made = numba.njit(nogil=True, cache=folder is not None, error_model="numpy")(function)
+        made: Any = numba.njit(nogil=True, cache=folder is not None, error_model="numpy")(function)
     finally:
         settings.CACHE_DIR = before
     template = made.get_call_template
@@ -44,6 +48,13 @@ def compiled(function: Function) -> Function:
     return cast(Function, made)
 
 
+def _drop_old(folder: Path) -> None:
+    """Removes what earlier versions kept beside `folder`. Whoever still runs one compiles again."""
+    for other in folder.parent.glob("kernels-*"):
+        if time.time() - other.stat().st_mtime > _KEPT_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
+
+
 @lru_cache(1)
 def cache_folder() -> Path | None:
     """Where compiled code is kept: in the user's cache, or beside temporary files where that cannot be written; None
@@ -55,7 +66,9 @@ def cache_folder() -> Path | None:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "repotune"
     for folder in (home / name, Path(tempfile.gettempdir()) / f"repotune-{os.getuid()}" / name):
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _drop_old(folder)
         except OSError:
             continue
         if os.access(folder, os.W_OK) and all(at.stat().st_uid == os.getuid() for at in (folder, folder.parent)):
