@@ -16,6 +16,7 @@ from repotune.infer.opening import open_engine
 from repotune.infer.prompts import continuation_prompt, infilling_prompt
 from repotune.serve.exchange import BODY_LIMIT
 from repotune.serve.postprocess import trim
+from repotune.serve.syntax import Statement, load_parser
 from repotune.tokenizer.encoding import load_codec
 
 CONTEXT = 256
@@ -51,7 +52,10 @@ def expected(release: Path, prefix: str, suffix: str | None, max_tokens: int, pa
         else infilling_prompt(codec, prefix, suffix, path, room)
     )
     text = "".join(piece.text for piece in generate(engine, codec, prompt, Sampling(), max_tokens, (), heal=True))
-    return text if suffix is None else trim(prefix, suffix, text)
+    if suffix is None:
+        return text
+    parser = load_parser(path) if path else None
+    return trim(prefix, suffix, text, parser and Statement(parser, prefix))
 
 
 def test_a_prompt_is_continued_as_the_engine_would(client: httpx.Client, release: Path) -> None:

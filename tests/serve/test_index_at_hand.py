@@ -128,7 +128,7 @@ def test_of_a_completion_that_is_cut_off_nothing_is_shown_under_a_policy(
         attribution = Attribution(open_index(index), codec, 8, allowed)
         metrics = Metrics(cast(sources.Source, None))
         ask = Ask(GAP["input_prefix"], GAP["input_suffix"], COUNT, Sampling(), path="own.py")
-        completion = Completion(ask, CutOff(plain, "stop", 1), metrics, Answers(), attribution, 0.0)
+        completion = Completion(ask, CutOff(plain, "stop", 1), None, metrics, Answers(), attribution, 0.0)
         return "".join([chunk.text async for chunk in completion])
 
     assert asyncio.run(shown(("MIT",))) == ""

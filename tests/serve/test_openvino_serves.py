@@ -31,9 +31,9 @@ def test_completions_are_those_of_the_engine_alone(release: Path, serving: Servi
     codec, engine = load_codec(release), open_openvino(release, "f32")
     with serving(open_server(release, EXACT)) as url, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
         for prefix in ("total = sum(", "for value in ", "def mean(values):\n    return "):
-            prompt = infilling_prompt(codec, prefix, SUFFIX, "mean.py", 256 - 24)
+            prompt = infilling_prompt(codec, prefix, SUFFIX, "mean.txt", 256 - 24)
             alone = "".join(piece.text for piece in generate(engine, codec, prompt, Sampling(), 24, heal=True))
-            body = {"prompt": prefix, "suffix": SUFFIX, "path": "mean.py", "max_tokens": 24}
+            body = {"prompt": prefix, "suffix": SUFFIX, "path": "mean.txt", "max_tokens": 24}
             given = client.post("/v1/completions", json=body).json()["choices"][0]["text"]
             assert given == trim(prefix, SUFFIX, alone)
 

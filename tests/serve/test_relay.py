@@ -214,17 +214,17 @@ def gguf(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_llama_cpp_with_our_model_is_asked_by_ids(
     release: Path, gguf: Path, serving: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    codec, prefix, extra = load_codec(release), "for value in ", ("other.py", "values = [1, 2, 3]\n")
+    codec, prefix, extra = load_codec(release), "for value in ", ("other.txt", "values = [1, 2, 3]\n")
     with llama_cpp(gguf) as other, client_of(other) as direct:
         bound = open_server(release, asking(other), console=Console())
         assert "prompts as token ids, suffix first" in capsys.readouterr().err
-        ids = infilling_prompt(codec, prefix, SUFFIX, "a.py", 256 - 16)
+        ids = infilling_prompt(codec, prefix, SUFFIX, "a.txt", 256 - 16)
         before = [*codec.header(extra[0]), *codec.encode(extra[1]), codec.end]
         with serving(bound) as url, client_of(url) as relay:
             for documents, extras in (([], []), (before, [{"filename": extra[0], "text": extra[1]}])):
                 body = {"prompt": [*documents, *ids], "max_tokens": 16, "temperature": 0}
                 expected = answer(direct, "/v1/completions", body)["choices"][0]["text"]
-                body = {"input_prefix": prefix, "input_suffix": SUFFIX, "path": "a.py", "n_predict": 16}
+                body = {"input_prefix": prefix, "input_suffix": SUFFIX, "path": "a.txt", "n_predict": 16}
                 given = answer(relay, "/infill", {**body, "input_extra": extras})
                 assert given["content"] == trim(prefix, SUFFIX, expected)
                 assert given["tokens_evaluated"] == len(documents) + len(ids)

@@ -14,6 +14,7 @@ from repotune.serve.attribution import Attribution
 from repotune.serve.metrics import Metrics
 from repotune.serve.postprocess import Trimmer
 from repotune.serve.source import Ask, Reply, Source
+from repotune.serve.syntax import Statement, load_parser
 from repotune.serve.typed_through import Answers, Told
 
 Finish = Literal["stop", "length"]
@@ -38,12 +39,16 @@ class Completer:
     async def begin(self, ask: Ask) -> Completion:
         """Admits `ask`; raises as `Source.reply`."""
         arrived = time.perf_counter()
-        reply: Reply | None = self._answers.rest(ask)
-        if reply is not None:
+        if told := self._answers.rest(ask):
             self._metrics.typed_through()
-        else:
-            reply = await self._source.reply(ask)
-        return Completion(ask, reply, self._metrics, self._answers, self._attribution, arrived)
+            return Completion(ask, told, None, self._metrics, self._answers, self._attribution, arrived)
+        reply = await self._source.reply(ask)
+        # A grammar's first loading goes on beside the model's work.
+        parser = await run_in_threadpool(load_parser, ask.path) if ask.suffix is not None and ask.path else None
+        trimmer = None
+        if ask.suffix is not None:
+            trimmer = Trimmer(ask.prefix, ask.suffix, parser and Statement(parser, ask.prefix))
+        return Completion(ask, reply, trimmer, self._metrics, self._answers, self._attribution, arrived)
 
 
 class Completion:
@@ -53,6 +58,7 @@ class Completion:
         self,
         ask: Ask,
         reply: Reply,
+        trimmer: Trimmer | None,
         metrics: Metrics,
         answers: Answers,
         attribution: Attribution | None,
@@ -65,8 +71,7 @@ class Completion:
         self._ask, self._reply = ask, reply
         self._metrics, self._answers, self._attribution = metrics, answers, attribution
         self._arrived, self._first = arrived, 0.0
-        trimmed = ask.suffix is None or isinstance(reply, Told)
-        self._trimmer = None if trimmed else Trimmer(ask.prefix, ask.suffix or "")
+        self._trimmer = trimmer
 
     @property
     def prompt_tokens(self) -> int:

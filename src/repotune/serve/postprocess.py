@@ -8,6 +8,8 @@ The rules, each known from completion engines in use (Tabby's postprocess, llama
 3. A line with less indentation than the cursor's has left the block and ends it; closing brackets may still follow.
 4. The third equal line in a row ends the completion before it.
 5. Blanks at the end are dropped, unless code stands to the right of the cursor.
+6. Where a grammar of the language is at hand: when the statement on the cursor's line fills several lines and has
+   ended, the next line at the cursor's indentation ends the completion before it (`syntax`).
 
 Streaming gives the same text as waiting for the end: `Trimmer` passes on only what no later piece can take away. It
 holds back blanks (they stay only if something follows), a line that so far reads like one that would end the
@@ -18,19 +20,22 @@ from __future__ import annotations
 
 from typing import Literal
 
+from repotune.serve.syntax import Statement, indentation
+
 _OPENERS, _CLOSERS = "([{", ")]}"
 
 Verdict = Literal["stays", "may end", "ends"]
 
 
 class Trimmer:
-    """Trims one completion between `prefix` and `suffix`.
+    """Trims one completion between `prefix` and `suffix`; `statement` is the one at the cursor.
 
     `feed` and at last `finish` return text to show. Once `done` is true the model need not go on.
     """
 
-    def __init__(self, prefix: str, suffix: str) -> None:
+    def __init__(self, prefix: str, suffix: str, statement: Statement | None = None) -> None:
         self.done = False
+        self._statement = statement
         self._head = prefix[prefix.rfind("\n") + 1 :]
         self._rest = suffix.partition("\n")[0].rstrip()
         following = [line.rstrip() for line in suffix.split("\n")[1:] if line.strip()]
@@ -63,6 +68,8 @@ class Trimmer:
         for number, line in enumerate(lines):
             whole = last or number < len(lines) - 1
             verdict = self._judge(line, lines[max(0, number - 2) : number], whole)
+            if verdict == "stays" and number:
+                verdict = self._in_statement(line, end, whole)
             if verdict != "stays":
                 return self._text[: max(0, end)].rstrip(), verdict == "ends"
             end += len(line) + 1
@@ -74,7 +81,7 @@ class Trimmer:
         """Whether `line` ends the completion before it (rules 1, 3 and 4); `before` holds up to two lines above it."""
         if not line.strip():
             return "stays"
-        if before and _indentation(line) < _indentation(self._head) and line.lstrip()[0] not in _CLOSERS:
+        if before and indentation(line) < indentation(self._head) and line.lstrip()[0] not in _CLOSERS:
             return "ends"
         enders = [self._next_line] if self._next_line else []
         if len(before) == 2 and before[0] == before[1]:
@@ -82,6 +89,13 @@ class Trimmer:
         if whole:
             return "ends" if line.rstrip() in enders else "stays"
         return "may end" if any(ender.startswith(line.rstrip()) for ender in enders) else "stays"
+
+    def _in_statement(self, line: str, start: int, whole: bool) -> Verdict:
+        """Whether the line that begins at `start` of the text ends the completion before it (rule 6)."""
+        if self._statement is None or not line.strip() or indentation(line) != indentation(self._head):
+            return "stays"
+        ended = self._statement.ends_before(line.strip() if whole else line.lstrip(), self._text[:start], whole)
+        return "may end" if ended is None else "ends" if ended else "stays"
 
     def _overlap(self) -> int:
         """How many characters at the end of the text, at most, begin what stands to the right of the cursor."""
@@ -106,14 +120,10 @@ class Trimmer:
         return text if self._rest and text.strip() else text.rstrip()
 
 
-def trim(prefix: str, suffix: str, completion: str) -> str:
-    """What of a whole `completion` fits between `prefix` and `suffix`."""
-    trimmer = Trimmer(prefix, suffix)
+def trim(prefix: str, suffix: str, completion: str, statement: Statement | None = None) -> str:
+    """What of a whole `completion` fits between `prefix` and `suffix`; `statement` is the one at the cursor."""
+    trimmer = Trimmer(prefix, suffix, statement)
     return trimmer.feed(completion) + trimmer.finish()
-
-
-def _indentation(line: str) -> int:
-    return len(line) - len(line.lstrip())
 
 
 def _unmatched(text: str) -> tuple[int, int]:
