@@ -36,7 +36,7 @@ likelihood_bytes = 2000
 """
 PATIENCE_SECONDS = 120
 # What follows depends on these by contents alone; the other steps also hold timings.
-COMPARED = ("corpus", "tokenizer", "tokens", "plan", "run")
+COMPARED = ("corpus", "tokenizer", "tokens", "plan", "run", "index", "results")
 
 
 def make_project(folder: Path) -> Path:

@@ -38,11 +38,11 @@ def comparison(tmp_path: Path) -> Path:
         "likelihood": {"bits_per_byte": difference(-0.3, "better", bits=True)},
         "line": {"exact_match": difference(0.02, "not told apart"), "edit_similarity": difference(-0.2, "worse")},
     }
-    model = {"contents": "ab" * 32, "parameters": 1_200_000, "context": 256, "vocabulary": 4096}
+    model = {"contents": "ab" * 32, "parameters": 1_200_000, "context": 256, "vocabulary": 4096, "index": None}
     record = {
         "verdict": f"On 9 held-out files <b>new is better than old {HOSTILE}.",
         "first": "old",
-        "models": {"old": model, "<b>new": model},
+        "models": {"old": model, "<b>new": {**model, "index": {"indexed_files": 1234}}},
         "likelihood": {name: {"bits_per_byte": SCORE} for name in ("old", "<b>new")},
         "differences": {"<b>new": parts},
         "by_language": {
@@ -79,7 +79,15 @@ def test_the_page_stands_alone_and_hostile_code_stays_text(comparison: Path, rea
 def test_differences_are_drawn_and_said(comparison: Path) -> None:
     build_comparison_page(comparison, comparison)
     html, text = ((comparison / f"comparison.{ending}").read_text("utf-8") for ending in ("html", "md"))
-    for said in ("−0.300", "−0.350 to −0.250", "+2.0 %", "−3.0 to 7.0 %", "10,000 resamples", "2 more were left out"):
+    for said in (
+        "−0.300",
+        "−0.350 to −0.250",
+        "+2.0 %",
+        "−3.0 to 7.0 %",
+        "10,000 resamples",
+        "2 more were left out",
+        "1,234 files",
+    ):
         assert said in html and said in text, said
     assert html.count('class="strip strong"') == 4 and html.count('class="strip"') == 1
 

@@ -8,12 +8,13 @@ add up to one, and they depend on nothing but what is known before that token.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from repotune.core.artefact import digest
 from repotune.core.console import Progress
 from repotune.evaluate.completions import complete_by_engine
 from repotune.evaluate.likelihood import score_windows
@@ -40,6 +41,10 @@ class Served:
     gate: Gate
     codec: Codec
 
+    def contents(self) -> str:
+        """A hash of the index and of the gate."""
+        return digest([asdict(self.gate), [segment.entry.files for segment in self.index.segments]])
+
     def as_json(self) -> dict[str, Any]:
         """What results.json says of it; nats per token are of the validation split, to which the gate was fitted."""
         return {
@@ -48,8 +53,9 @@ class Served:
             "nats_per_token": {"without": round(self.gate.without, 4), "with": round(self.gate.nats, 4)},
         }
 
-    def complete(self, engine: Engine, item: Item, prompt: Sequence[int]) -> str:
-        """The answer that the model of `engine` gives to `prompt` when it is served, the file open around the hole."""
+    def complete(self, engine: Engine, item: Item, prompt: Sequence[int] | None = None) -> str:
+        """The answer of the model of `engine` when it is served, to `prompt`, by default that of the file alone. The
+        file is open around the hole."""
         assisted = assist(engine, self.codec.special, self.index, self.gate)
         assisted.open_file(*self.beside(item))
         return complete_by_engine(assisted, self.codec, item, prompt)

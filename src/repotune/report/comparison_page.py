@@ -151,13 +151,20 @@ def _models(record: Json) -> Section:
     text = (
         f"{data['items']:,} holes and {data['bytes']:,} bytes of {data['files']:,} held-out files; "
         f"{data['left_out']:,} more were left out because a model may have seen them. Each model reads the same bytes "
-        "in its own vocabulary."
+        "in its own vocabulary, and is compared as it is served: with its index where there is one."
     )
     rows = [
-        (name, short_number(of["parameters"]), f"{of['context']:,}", f"{of['vocabulary']:,}", of["contents"][:12])
+        (
+            name,
+            short_number(of["parameters"]),
+            f"{of['context']:,}",
+            f"{of['vocabulary']:,}",
+            f"{of['index']['indexed_files']:,} files" if of["index"] else "–",
+            of["contents"][:12],
+        )
         for name, of in record["models"].items()
     ]
-    table = Table("Models", ("", "Parameters", "Context", "Vocabulary", "Contents (SHA-256)"), rows)
+    table = Table("Models", ("", "Parameters", "Context", "Vocabulary", "Index", "Contents (SHA-256)"), rows)
     return Section("models", "What was compared", text, tables=(table,))
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from repotune.core.artefact import MANIFEST_NAME
 from repotune.core.config import EvaluateSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
-from repotune.core.flow import locked
+from repotune.core.flow import Step, Work, locked, run_flow
 from repotune.evaluate.comparison.asking import Questions
 from repotune.evaluate.comparison.contestants import distinct_names, open_contestants
+from repotune.evaluate.comparison.gate import Gate, judge
 from repotune.evaluate.comparison.run import Comparison, compare
 from repotune.evaluate.comparison.same_bytes import cut_stretches, hole_passage, shared_hole, stretch_passage
 from repotune.evaluate.comparison.unseen import read_unseen
@@ -134,6 +137,38 @@ def test_a_model_and_its_copy_are_said_to_be_one(models, compared: Comparison) -
     found = compare([models.trained, models.twin], models.corpus, compared.folder.parent, few, QUIET)
     assert "weights and vocabulary are the same" in found.verdict
     assert all(one.told == 0 and one.low == 0 for of in found.differences["twin"].values() for one in of.values())
+
+
+@pytest.fixture
+def served(models, indexed, tmp_path: Path) -> Path:
+    """A release in a workspace, as the flow leaves it: its index beside it, and the corpus that it is of."""
+
+    def copied(name: str) -> Callable[[Work], None]:
+        return lambda work: shutil.copytree(indexed.folders[name], work.folder, dirs_exist_ok=True)
+
+    steps = [Step("corpus", "corpus", copied("corpus")), Step("index", "index", copied("index"), inputs=("corpus",))]
+    run_flow(steps, tmp_path / "work", QUIET, seed=1)
+    return Path(shutil.copytree(models.trained, tmp_path / "work" / "release"))
+
+
+def test_a_model_is_compared_as_it_is_served(models, served: Path, tmp_path: Path) -> None:
+    """The same weights with their index and without it are not the same to an editor, and the gate knows."""
+    few = EvaluateSettings(items=4, likelihood_bytes=6000)
+    found = compare([models.twin, served], models.corpus, tmp_path / "results", few, QUIET)
+    record, samples = read(found)
+    assert record["models"]["release"]["index"]["indexed_files"] == 42 and record["models"]["twin"]["index"] is None
+    assert found.differences["release"]["likelihood"]["bits_per_byte"].told == 1
+    assert found.differences["release"]["all"]["bits_per_byte"].told == 1
+    assert judge(Gate(better=True), found).passed
+    assert any(sample["answers"]["release"] != sample["answers"]["twin"] for sample in samples)
+
+
+def test_an_index_of_another_corpus_is_not_served(served: Path, models) -> None:
+    assert open_contestants([served, models.twin])[0].learnt == served.parent / "corpus"
+    manifest = served.parent / "corpus" / MANIFEST_NAME
+    manifest.write_text(manifest.read_text().replace('"contents": "', '"contents": "0'))
+    one, twin = open_contestants([served, models.twin])
+    assert one.served is None and one.contents == twin.contents
 
 
 def test_files_that_another_corpus_trains_on_are_left_out(models, held_out: list[HeldOut], tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""What each model does with the same passages and the same holes, in its own vocabulary; kept as it goes."""
+"""What each model, as it is served, does with the same passages and the same holes, in its own vocabulary; kept as it
+goes."""
 
 from __future__ import annotations
 
@@ -9,22 +10,24 @@ from pathlib import Path
 import torch
 
 from repotune.core.artefact import digest
-from repotune.core.console import Console
+from repotune.core.console import Console, Progress
 from repotune.evaluate.comparison.contestants import Contestant
 from repotune.evaluate.comparison.kept import Done, Kept
 from repotune.evaluate.comparison.same_bytes import Stretch, hole_passage, shared_hole, stretch_passage
 from repotune.evaluate.completions import MOST_TOKENS, complete_by_engine
 from repotune.evaluate.likelihood import network_bits
-from repotune.evaluate.ngram import Passage
+from repotune.evaluate.ngram import Float, Passage
 from repotune.evaluate.own_code.items import Item
+from repotune.evaluate.served import Beside
 from repotune.evaluate.streams import answer_all
 from repotune.evaluate.summary import Filled, Read
 from repotune.infer.engine import Engine
 from repotune.infer.opening import open_engine
+from repotune.model.network import Network
 from repotune.model.weights import load_model
 
 _KEPT_AT_ONCE = 32  # passages between two lines kept; always the same ones, since what is padded together rounds alike
-_Headed = tuple[Passage, int]  # and the length of its header
+_Headed = tuple[Passage, int, Beside]  # the length of its header, and what of the file is open where it has an index
 
 
 @dataclass(frozen=True)
@@ -94,21 +97,31 @@ def _read(contestant: Contestant, asked: Questions, kept: Kept, console: Console
     """The bits of all passages and of all holes."""
 
     def stretch(place: int) -> _Headed:
-        return stretch_passage(contestant, asked.stretches[place])
+        return *stretch_passage(contestant, asked.stretches[place]), ((), ())
 
     def hole(place: int) -> _Headed:
-        return hole_passage(contestant, asked.items[place], asked.holes[place])
+        item = asked.items[place]
+        beside: Beside = contestant.served.beside(item) if contestant.served else ((), ())
+        return *hole_passage(contestant, item, asked.holes[place]), beside
 
     todo = [*_batches(kept, "read", len(asked.stretches), stretch), *_batches(kept, "hole", len(asked.items), hole)]
     if not todo:
         return
     network = load_model(contestant.folder).to(_device())
-    tokens = sum(passage.stop - passage.start for _, batch in todo for passage, _ in batch.values())
+    tokens = sum(passage.stop - passage.start for _, batch in todo for passage, *_ in batch.values())
     with console.progress(f"{contestant.name}: likelihood", tokens, "tokens") as progress:
         for done, batch in todo:
-            passages, headers = zip(*batch.values(), strict=True)
-            bits = [float(of.sum()) for of in network_bits(network, passages, headers, progress)]
+            bits = [float(of.sum()) for of in _bits(contestant, network, list(batch.values()), progress)]
             kept.add(done, dict(zip(batch, bits, strict=True)))
+
+
+def _bits(contestant: Contestant, network: Network, batch: Sequence[_Headed], progress: Progress) -> list[Float]:
+    """Those of the model as it is served."""
+    passages, headers = [passage for passage, *_ in batch], [header for _, header, _ in batch]
+    if (served := contestant.served) is None:
+        return network_bits(network, passages, headers, progress)
+    seen = [served.look_up(passage, beside) for passage, _, beside in batch]
+    return served.bits(network, passages, headers, seen, progress)[1]
 
 
 def _batches(
@@ -125,7 +138,9 @@ def _fill(contestant: Contestant, asked: Questions, kept: Kept, console: Console
     """The answers to all holes."""
 
     def answer(engine: Engine, place: int) -> str:
-        return complete_by_engine(engine, contestant.codec, asked.items[place])
+        if (served := contestant.served) is None:
+            return complete_by_engine(engine, contestant.codec, asked.items[place])
+        return served.complete(engine, asked.items[place])
 
     missing = kept.missing("answer", range(len(asked.items)))
     if not missing:

@@ -8,7 +8,8 @@
 
     schema        1
     verdict       one sentence
-    first, models the one that all are compared with, and {name: contents, parameters, context, vocabulary, weights}
+    first, models the one that all are compared with, and {name: contents, parameters, context, vocabulary, weights,
+                  index}: where a workspace has the model's index and it helps, the model is compared as it is served
     likelihood, infilling, languages    everyone's scores, as results.json has them
     differences   {opponent: {part: {measure: difference}}}, opponent − first, of "likelihood" (whole files), "all",
                   each kind, and "later" (holes in lines later than everything that the corpus trains on)
@@ -84,13 +85,14 @@ def compare(
     """Compares `models` with the first of them on the held-out files of the corpus in folder `corpus`.
 
     `names` are what they are called, by default their folders' names. `learnt` are corpora that they learnt from:
-    held-out files that one of these trains on, or much like one that it trains on, are left out.
+    held-out files that one of these trains on, or much like one that it trains on, are left out; so are those that the
+    corpus of a model's index trains on.
     `repositories` tell which lines are later than everything trained on, as in `build_results`. What is done is kept
     in `results`, and asked for no more. Raises UserError for a model or a corpus that cannot be read, and where nothing
     is left to measure on.
     """
     contestants = open_contestants(models, names)
-    unseen = read_unseen(corpus, learnt)
+    unseen = read_unseen(corpus, [*learnt, *dict.fromkeys(each.learnt for each in contestants if each.learnt)])
     asked = _questions(contestants, corpus, unseen, settings, seed, repositories)
     results.mkdir(parents=True, exist_ok=True)
     with locked(results):

@@ -128,7 +128,7 @@ class Segment:
         self.starts: NDArray[np.int64] = map_file(folder / STARTS, np.dtype("<i8"), entry.documents + 1)
         self.order: Rows = map_file(folder / ORDER, np.dtype("<u4"), rows)
         self.following: Tokens = map_file(folder / entry.following, dtype, rows)
-        self.removed = frozenset(entry.removed)
+        self.entry, self.removed = entry, frozenset(entry.removed)
         self._psi: Rows = map_file(folder / PSI, np.dtype("<u4"), rows)
         lists = map_file(folder / LISTS, np.dtype("<i8"), int(entry.files[LISTS]["bytes"]) // 8)
         if (
