@@ -177,6 +177,8 @@ def test_no_server_another_model_and_another_dialect_are_told_at_the_start(other
     with pytest.raises(UserError, match="has no model qwen") as caught:
         open_server(release, asking(other, model="qwen"))
     assert "acme" in (caught.value.hint or "")
+    with pytest.raises(UserError, match="is no address of a server"):
+        open_server(release, asking("http://[::1"))
     with pytest.raises(UserError, match="refused with status 404"):
         open_server(release, asking(f"{other}/elsewhere"))
 

@@ -26,6 +26,9 @@ SAMPLES = (
     "// Straße, naïve façade, 日本語: 3.14159e-10 != 2_000_000\n",
 )
 
+# How servers refuse what they do not know; with others they refuse who asks, or fail.
+_UNSUPPORTED = (400, 404, 415, 422, 501)
+
 
 @dataclass(frozen=True)
 class _Server:
@@ -45,31 +48,34 @@ class _Server:
 
     def shares(self, codec: Codec) -> bool:
         """Whether its tokenizer is `codec` and it takes ids. It may put a token before each text."""
-        try:
-            added = {self.count(sample) - len(codec.encode(sample)) for sample in SAMPLES}
-            return added in ({0}, {1}) and self.count(ids := codec.encode(SAMPLES[0])) - len(ids) in (0, 1)
-        except RemoteError as error:
-            if error.status is None:
-                raise
-            return False
+        added = {self.count(sample) - len(codec.encode(sample)) for sample in SAMPLES}
+        ids = codec.encode(SAMPLES[0])
+        return added in ({0}, {1}) and self._takes(ids, least=len(ids))
 
     def heeds_suffix(self) -> bool:
         """Whether `suffix` is read: it then makes the prompt longer."""
+        return self._takes(SAMPLES[0], SAMPLES[2], least=self.count(SAMPLES[0]) + len(SAMPLES[2]) // 16)
+
+    def _takes(self, prompt: str | list[int], suffix: str | None = None, *, least: int) -> bool:
+        """Whether it takes these, and counts `least` tokens in them."""
         try:
-            return self.count(SAMPLES[0], SAMPLES[2]) > self.count(SAMPLES[0]) + len(SAMPLES[2]) // 16
+            return self.count(prompt, suffix) >= least
         except RemoteError as error:
-            if error.status is None:
-                raise
-            return False
+            if error.status in _UNSUPPORTED:
+                return False
+            raise
 
 
 def open_remote(url: str, codec: Codec, context: int, model: str | None = None, key: str | None = None) -> RemoteEngine:
     """The model `model`, or the only one, of the server at `url`, which is asked how it wants prompts. `codec` and
     `context` are the release's. Raises RemoteError where it cannot be reached, serves no such model, or refuses."""
-    with httpx.Client(
-        base_url=url, headers=authorised(key), timeout=httpx.Timeout(SILENCE, connect=CONNECT), trust_env=False
-    ) as client:
-        found = _chosen(url, _asked(client, "GET", "/v1/models").get("data") or [], model)
+    timeout = httpx.Timeout(SILENCE, connect=CONNECT)
+    try:
+        asked = httpx.Client(base_url=url, headers=authorised(key), timeout=timeout, trust_env=False)
+    except httpx.InvalidURL as error:
+        raise RemoteError(f"{url} is no address of a server: {error}.") from error
+    with asked as client:
+        found = _chosen(url, _asked(client, "GET", "/v1/models").get("data"), model)
         server = _Server(client, found["id"])
         longest = found.get("max_model_len")
         room = min(context, longest) if isinstance(longest, int) else context
@@ -85,9 +91,12 @@ def open_remote(url: str, codec: Codec, context: int, model: str | None = None, 
         )
 
 
-def _chosen(url: str, models: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
-    names = ", ".join(str(model.get("id")) for model in models) or "none"
-    fitting = [model for model in models if wanted in (None, model.get("id"))]
+def _chosen(url: str, listed: Any, wanted: str | None) -> dict[str, Any]:
+    models = (
+        [model for model in listed if isinstance(model, dict) and "id" in model] if isinstance(listed, list) else []
+    )
+    names = ", ".join(str(model["id"]) for model in models) or "it lists none"
+    fitting = [model for model in models if wanted in (None, model["id"])]
     if not fitting:
         raise RemoteError(f"The server at {url} has no model {wanted or 'at all'}.", f"serve.model: {names}")
     if len(fitting) > 1:
