@@ -195,6 +195,15 @@ def test_every_table_of_the_card_is_whole(release: Path) -> None:
         assert len(set(rows)) == 1, table
 
 
+def test_a_card_whose_scores_are_with_the_index_says_what_holds_without_it(release: Path) -> None:
+    facts = facts_of(release)
+    assert "--index" not in render_card(facts)
+    likelihood = {"served": facts["scores"]["likelihood"]["model"], **facts["scores"]["likelihood"]}
+    card = render_card(facts | {"scores": facts["scores"] | {"likelihood": likelihood}})
+    assert "| | with its index, as served | this model | " in card and "--index FOLDER" in card
+    assert "\n\n\n" not in card
+
+
 def test_a_score_without_an_interval_and_no_measured_loss_still_make_a_card(release: Path) -> None:
     facts = facts_of(release)
     facts["scores"]["likelihood"]["model"]["bits_per_byte"] |= {"low": None, "high": None}

@@ -240,7 +240,7 @@ def _report(project: Project) -> Step:
         name="report",
         title="Report: put it on one page",
         run=run,
-        inputs=("corpus", "tokenizer", "tokens", "plan", "run", "results", "release", "trial"),
+        inputs=("corpus", "tokenizer", "tokens", "plan", "run", "index", "results", "release", "trial"),
         settings={"name": project.name},
     )
 
