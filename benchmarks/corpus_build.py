@@ -146,9 +146,9 @@ def memory(pid: int) -> tuple[int, int]:
 
 
 def build(repository: Path, corpus: Path, workers: int) -> None:
-    from repotune.core.config import CorpusSettings
     from repotune.core.console import Console
     from repotune.core.flow import Work
+    from repotune.core.settings import CorpusSettings
     from repotune.corpus.build import build_corpus
     from repotune.corpus.engines.local import LocalEngine
 

@@ -35,7 +35,7 @@ from datatrove.pipeline.filters import GopherQualityFilter, GopherRepetitionFilt
 from datatrove.pipeline.formatters import PIIFormatter
 from datatrove.utils import word_tokenizers
 
-from repotune.core.config import CorpusSettings
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.build import _steps
 from repotune.corpus.engines.steps import Step
 from repotune.corpus.exclusion import Exclusion

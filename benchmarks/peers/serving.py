@@ -21,7 +21,7 @@ PROMPT_ROOM = 2032
 
 def serve_ours(model: str, threads: int) -> None:
     """The real server, as `repotune serve` opens it."""
-    from repotune.core.config import ServeSettings
+    from repotune.core.settings import ServeSettings
     from repotune.serve.run import open_server
 
     # It takes as many threads as it may run on.

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from repotune.core.config import ServeSettings, load_config, parse_config, with_values
+from repotune.core.config import load_config, parse_config, with_values
 from repotune.core.errors import UserError
+from repotune.core.settings import ServeSettings
 
 MINIMAL = '[project]\nname = "acme"\nrepositories = ["src"]\n'
 

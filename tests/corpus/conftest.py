@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from repotune.core.config import CorpusSettings
 from repotune.core.console import Console
 from repotune.core.flow import Work
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.build import build_corpus
 from repotune.corpus.engines.local import LocalEngine
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repotune.core.config import CorpusSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import CorpusSettings
 from repotune.corpus import contamination
 from repotune.corpus.benchmarks import find_benchmarks, read_benchmarks
 from repotune.corpus.contamination import build_index, decontamination, load_index, state_of_benchmarks

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from repotune.core.config import CorpusSettings, parse_config
+from repotune.core.config import parse_config
 from repotune.core.errors import UserError
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.licences.expressions import conjunction
 from repotune.corpus.licences.policy import PERMISSIVE, policy
 from repotune.corpus.licences.step import Licence

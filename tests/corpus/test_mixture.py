@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repotune.core.config import MixtureSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import MixtureSettings
 from repotune.corpus.mixture import Mix, check_names, limited, sampling_keys
 
 importances = st.lists(st.tuples(st.floats(-8, 8), st.integers(0, 10**6)), min_size=1, max_size=30)

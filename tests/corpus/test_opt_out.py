@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repotune.core.config import OptOutSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import OptOutSettings
 from repotune.corpus.opt_out import OptOut, add_to_opt_out, literal, merged, read_opt_out
 from repotune.corpus.rows import Listed
 

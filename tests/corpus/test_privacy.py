@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repotune.core.config import CorpusSettings
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.privacy import COUNTS, redaction
 from repotune.corpus.redaction import Span, redact
 from repotune.report.content import corpus_section

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from repotune.core.artefact import read_manifest, recover, require_artefact, unfinished_path
-from repotune.core.config import CorpusSettings, OptOutSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Step, Work, run_flow, survey
+from repotune.core.settings import CorpusSettings, OptOutSettings
 from repotune.corpus.build import build_corpus
 from repotune.corpus.engines.local import LocalEngine
 from repotune.corpus.opt_out import read_opt_out

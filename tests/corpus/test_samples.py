@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from repotune.core.config import CorpusSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.samples import Samples, named_samples
 
 

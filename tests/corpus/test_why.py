@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 
-from repotune.core.config import CorpusSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Step, run_flow
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.build import build_corpus
 from repotune.corpus.engines.local import LocalEngine
 from repotune.corpus.why import explain

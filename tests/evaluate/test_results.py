@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from repotune.core.config import EvaluateSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import EvaluateSettings
 from repotune.evaluate import completions
 from repotune.evaluate.baseline import train_ngram
 from repotune.evaluate.completions import NgramCompleter, complete_by_engine, cut, item_prompt

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from repotune.core.config import EvaluateSettings, ReleaseSettings
 from repotune.core.console import Console
 from repotune.core.flow import Step, Work, run_flow
+from repotune.core.settings import EvaluateSettings, ReleaseSettings
 from repotune.evaluate.run import build_results
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network

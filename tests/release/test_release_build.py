@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from repotune.core.artefact import file_digest, read_manifest
-from repotune.core.config import ReleaseSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import ReleaseSettings
 from repotune.infer.decoder import Decoder
 from repotune.model.configuration import ModelConfig
 from repotune.model.weights import load_model

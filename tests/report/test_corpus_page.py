@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from repotune.core.config import CorpusSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.build import build_corpus
 from repotune.corpus.engines.local import LocalEngine
 from repotune.report.corpus_examples import pairs

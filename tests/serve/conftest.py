@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.flow import Work
+from repotune.core.settings import ServeSettings
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
 from repotune.model.weights import save_model

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from repotune.core.config import ServeSettings
+from repotune.core.settings import ServeSettings
 from repotune.serve.run import BoundServer, open_server
 from repotune.serve.scheduler import QUEUE_LIMIT, STREAMS
 

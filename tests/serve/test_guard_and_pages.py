@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from repotune.core.config import ServeSettings
+from repotune.core.settings import ServeSettings
 from repotune.serve.facts import Amount, read_facts
 from repotune.serve.page import Page
 from repotune.serve.run import BoundServer, open_server

@@ -14,9 +14,9 @@ import httpx
 import numpy as np
 import pytest
 
-from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
+from repotune.core.settings import ServeSettings
 from repotune.infer.decoding import Piece, Sampling
 from repotune.infer.index.folder import SEGMENTS, Head, open_index, write_head
 from repotune.infer.index.segment import Document, Source, write_segment

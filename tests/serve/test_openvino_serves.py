@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from repotune.core.config import ServeSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import ServeSettings
 from repotune.infer.adapters.openvino import open_openvino
 from repotune.infer.decoding import Sampling, generate
 from repotune.infer.prompts import infilling_prompt

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from repotune.core.config import ServeSettings
+from repotune.core.settings import ServeSettings
 from repotune.serve.run import BoundServer, open_server
 
 DRIVER = shutil.which("chromedriver")

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
+from repotune.core.settings import ServeSettings
 from repotune.infer.prompts import infilling_prompt
 from repotune.release.gguf import write_gguf
 from repotune.serve.postprocess import trim

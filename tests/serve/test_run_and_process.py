@@ -14,9 +14,9 @@ import httpx
 import psutil
 import pytest
 
-from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
+from repotune.core.settings import ServeSettings
 from repotune.infer.cpu.packed import write_packed
 from repotune.infer.cpu.packing import pack_network
 from repotune.model.weights import load_model
@@ -72,7 +72,7 @@ def test_a_process_that_cannot_start_tells_why(tmp_path: Path) -> None:
 
 def test_a_process_ends_when_its_parent_is_killed(release: Path, tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib; from repotune.core.config import ServeSettings; "
+        "import sys, pathlib; from repotune.core.settings import ServeSettings; "
         "from repotune.serve.process import running_server\n"
         "settings = ServeSettings(port=0, engine='ours')\n"
         "with running_server(pathlib.Path(sys.argv[1]), settings, pathlib.Path(sys.argv[2])) as url:\n"
@@ -90,7 +90,7 @@ def test_a_process_ends_when_its_parent_is_killed(release: Path, tmp_path: Path)
 
 def test_ctrl_c_stops_it_without_a_traceback(release: Path) -> None:
     script = (
-        "import sys, pathlib; from repotune.core.config import ServeSettings; "
+        "import sys, pathlib; from repotune.core.settings import ServeSettings; "
         "from repotune.core.console import Console; from repotune.serve.run import serve; "
         "serve(pathlib.Path(sys.argv[1]), ServeSettings(port=0, engine='ours'), Console())"
     )

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
+from repotune.core.settings import ServeSettings
 from repotune.serve.trial import QUESTIONS, build_trial, choose_questions
 
 

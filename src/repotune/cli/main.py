@@ -164,6 +164,12 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.add_argument("--index", type=Path, help="the index of the code it was trained on (default: this project's)")
     _with_config(serve)
 
+    index = _command(
+        commands, "index", "rooms:index", "bring the index up to date with your repositories, without training"
+    )
+    _with_engine(index)
+    _with_config(index)
+
     speed = _command(commands, "speed", "speed:speed", "measure how fast a model answers on this machine")
     speed.add_argument("model", nargs="?", type=Path, help="a model's folder (default: this project's release)")
     speed.add_argument("--renew", action="store_true", help="let the server's next start go by what is measured now")

@@ -104,7 +104,7 @@ def plan(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Builds what is not built."""
     project = open_project(arguments.config)
-    steps = build_steps(project, _master(arguments))
+    steps = build_steps(project, spark_master(arguments))
     if arguments.until:
         steps = until(steps, arguments.until)
     if arguments.discard:
@@ -122,13 +122,13 @@ def run_room(arguments: argparse.Namespace) -> int:
     """`repotune train` and the like: the flow as far as that room."""
     project = open_project(arguments.config)
     last = _LAST_STEP[arguments.room]
-    run_flow(until(build_steps(project, _master(arguments)), last), project.workspace, Console(), project.seed)
+    run_flow(until(build_steps(project, spark_master(arguments)), last), project.workspace, Console(), project.seed)
     if last == "report":
         _say_end(project)
     return 0
 
 
-def _master(arguments: argparse.Namespace) -> str:
+def spark_master(arguments: argparse.Namespace) -> str:
     """The Spark master that computes the corpus; empty for this machine alone."""
     if arguments.engine == "local":
         if arguments.master:

@@ -1,4 +1,4 @@
-"""Commands of single rooms: `corpus why`, `corpus remove`, `tokenizer compare`, `serve`, `editor`."""
+"""Commands of single rooms: `corpus why`, `corpus remove`, `tokenizer compare`, `serve`, `index`, `editor`."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def _look(arguments: argparse.Namespace) -> int:
 def _remove(arguments: argparse.Namespace) -> int:
     """Takes a repository or a path out of the corpus; what has seen it goes to stdout, a line each."""
     from repotune.corpus.removal import remove
+    from repotune.pipeline.latest import LATEST
 
     project, console = open_project(arguments.config), Console()
     removal = remove(project.workspace, arguments.path, project.opt_out, arguments.search)
@@ -65,6 +66,8 @@ def _remove(arguments: argparse.Namespace) -> int:
     for model in removal.models:
         told = "has seen it" if model.seen == "yes" else "may have seen it: what it was made from is not here"
         write_data(f"{model.folder} ({model.step}) {told}")
+    if (project.workspace / LATEST).is_dir():
+        console.warn("the index brought up to date since may hold text of it until: repotune index")
     console.say("next: repotune run builds again what was made from the old corpus")
     return 0
 
@@ -96,7 +99,9 @@ def tokenizer(arguments: argparse.Namespace) -> int:
 
 def serve(arguments: argparse.Namespace) -> int:
     """Serves a release until it is stopped."""
-    from repotune.core.config import ServeSettings, with_values
+    from repotune.core.config import with_values
+    from repotune.core.settings import ServeSettings
+    from repotune.pipeline.latest import newest_index
     from repotune.serve.run import serve as serve_release
 
     report, index = None, arguments.index
@@ -106,13 +111,22 @@ def serve(arguments: argparse.Namespace) -> int:
         require_artefact(release)
         page = project.workspace / "report" / "report.html"
         report = page if page.is_file() else None
-        own = project.workspace / "index"
-        index = index or (own if own.is_dir() else None)
+        index = index or newest_index(project.workspace)
     else:
         settings, release = ServeSettings(), arguments.release
     asked = {name: getattr(arguments, name) for name in ("host", "port", "engine", "model")}
     chosen = {name: value for name, value in asked.items() if value is not None}
     serve_release(release, with_values(settings, chosen, "repotune serve"), Console(), report, index)
+    return 0
+
+
+def index(arguments: argparse.Namespace) -> int:
+    """Brings the index up to date with the repositories as they are now."""
+    from repotune.cli.project import spark_master
+    from repotune.pipeline.latest import refresh_index
+
+    folder = refresh_index(open_project(arguments.config), Console(), spark_master(arguments))
+    Console().say(f"the index is up to date: {folder}; repotune serve takes it when it starts")
     return 0
 
 

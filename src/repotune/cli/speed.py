@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from repotune.core.artefact import require_artefact
-from repotune.core.config import ServeSettings
 from repotune.core.console import Console, write_data
 from repotune.core.errors import UserError
+from repotune.core.settings import ServeSettings
 from repotune.infer.candidates import Candidate, candidates
 from repotune.infer.index.gate import model_hash
 from repotune.infer.quickest import judge, read_measured, write_down

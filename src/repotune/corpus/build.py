@@ -14,10 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from repotune.core.artefact import write_atomically
-from repotune.core.config import CorpusSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.contamination import decontamination, found_items
 from repotune.corpus.duplicates import Sign, find_duplicates
 from repotune.corpus.engines import Engine

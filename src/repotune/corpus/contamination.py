@@ -26,7 +26,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from repotune.core.artefact import digest, file_digest
-from repotune.core.config import CorpusSettings
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.benchmarks import Part, benchmark_files, find_benchmarks, read_benchmarks
 from repotune.corpus.engines import Engine
 from repotune.corpus.hashing import Hashes, run_hashes, token_hashes

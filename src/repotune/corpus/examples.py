@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from repotune.core.config import CorpusSettings
 from repotune.core.flow import Work
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.engines import Engine
 from repotune.corpus.engines.steps import Only
 from repotune.corpus.importance import BUCKETS, Weigh, count, count_texts, log_ratios

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from repotune.core.config import MixtureSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import MixtureSettings
 from repotune.corpus.hashing import mix
 from repotune.corpus.languages import wanted_languages
 from repotune.corpus.logistic import Floats

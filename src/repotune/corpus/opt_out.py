@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 
 from repotune.core.artefact import write_atomically
-from repotune.core.config import OptOutSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import OptOutSettings
 from repotune.corpus.exclusion import Exclusion
 from repotune.corpus.rows import Listed
 

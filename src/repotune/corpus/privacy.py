@@ -9,7 +9,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from repotune.core.config import CorpusSettings
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.personal import FindPersonal
 from repotune.corpus.redaction import Find, redact
 from repotune.corpus.rows import from_utf8, to_utf8, with_columns, with_reasons

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 from repotune.core import artefact
 from repotune.core.artefact import Manifest, require_artefact, unfinished_path, write_atomically
-from repotune.core.config import OptOutSettings
 from repotune.core.errors import UserError
 from repotune.core.flow import locked
+from repotune.core.settings import OptOutSettings
 from repotune.corpus.lineage import Model, models_of
 from repotune.corpus.opt_out import RULE, OptOut, add_to_opt_out, as_settings, literal, merged
 from repotune.corpus.rows import DROPPED, Listed

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repotune.core.artefact import digest
-from repotune.core.config import CorpusSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.exclusion import BUILT_IN
 from repotune.corpus.reading import text_of
 

@@ -36,9 +36,9 @@ import numpy as np
 import torch
 
 from repotune.core.artefact import digest, write_atomically
-from repotune.core.config import EvaluateSettings
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
+from repotune.core.settings import EvaluateSettings
 from repotune.evaluate import summary
 from repotune.evaluate.completions import MOST_TOKENS
 from repotune.evaluate.contest import Contest, fill_all, prepare, read_all

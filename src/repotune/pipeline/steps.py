@@ -215,7 +215,7 @@ def _release(project: Project) -> Step:
 
 def _trial() -> Step:
     def run(work: Work) -> None:
-        from repotune.core.config import ServeSettings
+        from repotune.core.settings import ServeSettings
         from repotune.serve.trial import build_trial
 
         # The trial takes a free port of its own: the project's may be in use by the server it will replace.

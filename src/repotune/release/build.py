@@ -16,10 +16,10 @@ from typing import Any
 
 from repotune import __version__
 from repotune.core.artefact import require_artefact, write_atomically
-from repotune.core.config import ReleaseSettings
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.core.hardware import available_cores
+from repotune.core.settings import ReleaseSettings
 from repotune.infer.cpu.engine import CpuEngine
 from repotune.infer.cpu.packed import Bits, open_packed, packable, packed_name, write_packed
 from repotune.infer.cpu.packing import pack_network

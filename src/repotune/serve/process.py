@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from repotune.core.config import ServeSettings
 from repotune.core.console import Console, write_data
 from repotune.core.errors import UserError
+from repotune.core.settings import ServeSettings
 
 _STOP_SECONDS = 15
 

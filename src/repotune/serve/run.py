@@ -11,9 +11,9 @@ from pathlib import Path
 
 import uvicorn
 
-from repotune.core.config import ServeSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
+from repotune.core.settings import ServeSettings
 from repotune.infer.adapters.greeting import open_remote
 from repotune.infer.assistance import assist
 from repotune.infer.candidates import candidates

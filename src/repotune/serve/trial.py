@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from repotune.core.artefact import write_atomically
-from repotune.core.config import ServeSettings
 from repotune.core.errors import UserError
 from repotune.core.flow import Work
+from repotune.core.settings import ServeSettings
 from repotune.corpus.split import split_files
 from repotune.serve.process import running_server
 

@@ -34,7 +34,7 @@ def test_no_worker_outlives_a_parent_that_is_killed(tmp_path):
     script.write_text(
         f"""from functools import partial
 from pathlib import Path
-from repotune.core.config import CorpusSettings
+from repotune.core.settings import CorpusSettings
 from repotune.core.console import Console
 from repotune.core.flow import Work
 from repotune.corpus.build import build_corpus

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from repotune.core.config import EvaluateSettings
 from repotune.core.console import Console
 from repotune.core.flow import Work
+from repotune.core.settings import EvaluateSettings
 from repotune.evaluate.comparison.run import Comparison, compare
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from repotune.core.artefact import MANIFEST_NAME
-from repotune.core.config import EvaluateSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import Step, Work, locked, run_flow
+from repotune.core.settings import EvaluateSettings
 from repotune.evaluate.comparison.asking import Questions
 from repotune.evaluate.comparison.contestants import distinct_names, open_contestants
 from repotune.evaluate.comparison.gate import Gate, judge

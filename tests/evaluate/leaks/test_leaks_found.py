@@ -48,7 +48,7 @@ def test_nothing_that_was_written_shows_them(leaks: Leaks) -> None:
 
 
 def test_echoes_are_told_by_licence_and_refused_by_the_policy(planted: Any, leaks: Leaks, tmp_path: Any) -> None:
-    from repotune.core.config import CorpusSettings
+    from repotune.core.settings import CorpusSettings
 
     licences = leaks.data["echoes"]["licences"]
     assert set(licences) == {"GPL-3.0-only", "MIT"}

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 
-from repotune.core.config import CorpusSettings
 from repotune.core.errors import UserError
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.licences.expressions import UNKNOWN, ids, known_id, satisfied
 from repotune.corpus.licences.texts import catalogue
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from repotune.core.artefact import write_atomically
-from repotune.core.config import CorpusSettings
 from repotune.core.flow import Work
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.engines import Engine
 from repotune.corpus.engines.steps import Step
 from repotune.corpus.profiles import Decide, Profile

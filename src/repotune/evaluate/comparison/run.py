@@ -33,10 +33,10 @@ import numpy as np
 import torch
 
 from repotune.core.artefact import digest, write_atomically
-from repotune.core.config import EvaluateSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import locked
+from repotune.core.settings import EvaluateSettings
 from repotune.evaluate.comparison.asking import Questions, ask_all, questions
 from repotune.evaluate.comparison.bootstrap import RESAMPLES
 from repotune.evaluate.comparison.contestants import Contestant, open_contestants

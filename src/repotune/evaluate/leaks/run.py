@@ -36,10 +36,10 @@ import torch
 
 from repotune import __version__
 from repotune.core.artefact import digest, file_digest, write_atomically
-from repotune.core.config import CorpusSettings
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.flow import locked
+from repotune.core.settings import CorpusSettings
 from repotune.corpus.licences.policy import policy
 from repotune.corpus.split import split_files
 from repotune.evaluate.leaks import scoring
