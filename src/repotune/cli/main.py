@@ -30,7 +30,7 @@ _ROOM_STEPS = {
     "tokenizer": "train the vocabulary and encode the corpus (tokenizer compare FOLDER… measures others)",
     "train": "train the model",
     "evaluate": "measure the model on held-out files (evaluate benchmark SOURCE… measures on public ones)",
-    "release": "package the model for transformers, llama.cpp and the server",
+    "release": "package the model for transformers, llama.cpp and the server (release verify tries it on your code)",
     "report": "write the report and say where it is",
 }
 
@@ -148,6 +148,11 @@ def _add_rooms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             )
             room.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="with tokenizer.json or .model")
             room.set_defaults(handler="rooms:tokenizer")
+        if name == "release":
+            asked = "held-out holes answered by packed weights and with drafts, beside the exact weights"
+            room.add_argument("action", nargs="?", choices=("verify",), help=asked)
+            room.add_argument("--items", type=int, default=25, help="verify: holes of each kind (default: 25)")
+            room.set_defaults(handler="rooms:release")
         _with_engine(room)
         _with_config(room)
         if name == "evaluate":

@@ -1,13 +1,18 @@
-"""Commands of single rooms: `corpus why`, `corpus remove`, `tokenizer compare`, `serve`, `index`, `editor`."""
+"""Commands of single rooms: `corpus why`, `corpus remove`, `tokenizer compare`, `release verify`, `serve`, `index`,
+`editor`."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from repotune.core.artefact import require_artefact
 from repotune.core.console import Console, size, write_data
 from repotune.core.errors import UserError
 from repotune.pipeline.project import open_project
+
+if TYPE_CHECKING:
+    from repotune.evaluate.scores import Score
 
 
 def corpus(arguments: argparse.Namespace) -> int:
@@ -95,6 +100,36 @@ def tokenizer(arguments: argparse.Namespace) -> int:
         figures = "\t".join("–" if figure is None else f"{figure:.3f}" for figure in by_language)
         write_data(f"{one['folder']}\t{one['size']}\t{one['bytes_per_token']:.3f}\t{figures}")
     return 0
+
+
+def release(arguments: argparse.Namespace) -> int:
+    """`repotune release` packages the model; `release verify` asks it for held-out holes beside its exact weights.
+    Status 3 where something was lost."""
+    if arguments.action is None:
+        from repotune.cli.project import run_room
+
+        return run_room(arguments)
+    from repotune.release.verification import verify_release
+
+    workspace, console = open_project(arguments.config).workspace, Console()
+    for name in ("corpus", "release"):
+        require_artefact(workspace / name)
+    found = verify_release(workspace / "release", workspace / "corpus", arguments.items, console)
+    write_data("answers of\tbeside\tholes\tright\tbeside\tsame text\texact match\tedit similarity\tlost")
+    for row in found:
+        differences = "\t".join(_interval(score) for score in (row.exact, row.similarity))
+        counts = f"{row.items}\t{row.right}\t{row.right_against}\t{row.same}"
+        write_data(f"{row.name}\t{row.against}\t{counts}\t{differences}\t{'yes' if row.lost else 'no'}")
+    lost = [row.name for row in found if row.lost]
+    console.say(f"lost by {', '.join(lost)}" if lost else "nothing was lost that could be told from chance")
+    return 3 if lost else 0
+
+
+def _interval(score: Score) -> str:
+    """A difference with its 95 % interval."""
+    if score.low is None or score.high is None:
+        return f"{score.value:+.4f}"
+    return f"{score.value:+.4f} [{score.low:+.4f}, {score.high:+.4f}]"
 
 
 def serve(arguments: argparse.Namespace) -> int:
