@@ -20,6 +20,7 @@ from repotune.model.configuration import ModelConfig
 # Whole contexts that have room at once, those under way and those kept for the next keystroke, in a share of memory:
 # the server's four streams at their longest, and some files that one comes back to.
 _CONTEXTS = 5
+_LEAST_TOKENS = 8192  # of a short context, for many streams at once
 _SHARE = 0.25
 
 
@@ -136,4 +137,4 @@ def _tokens(config: ModelConfig) -> int:
     """How many tokens' keys and values there is room for: one context in any case."""
     bytes_a_token = 2 * 2 * config.layers * config.kv_heads * config.head_width
     room = int(_SHARE * psutil.virtual_memory().total) // bytes_a_token
-    return max(config.context, min(_CONTEXTS * config.context, room))
+    return max(config.context, min(max(_CONTEXTS * config.context, _LEAST_TOKENS), room))
