@@ -70,7 +70,7 @@ def test_threads_are_used_where_streams_are_computed_together_and_a_token_takes_
 
 
 def test_streams_without_room_beside_others_are_answered_alone(model: Path, workspace: Any) -> None:
-    """Sixteen whole contexts, where eight have room."""
+    """Sixteen whole contexts, where ten have room."""
     engine = open_engine(model, "int8")
     chance = np.random.default_rng(4)
     prompts = [chance.integers(8, workspace.codec.size, engine.context - 8).tolist() for _ in range(24)]
@@ -90,7 +90,7 @@ def test_streams_without_room_beside_others_are_answered_alone(model: Path, work
         return logits.tobytes()
 
     found = [*answer_all(engine, prompts, answer, streams=16)]
-    assert len(refused) >= 8
+    assert len(refused) >= 6
     assert found == [open_engine(model, "int8").prefill(prompt).tobytes() for prompt in prompts]
 
 

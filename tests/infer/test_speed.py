@@ -43,7 +43,7 @@ def test_streams_that_take_turns_or_have_no_room_have_no_figure(llama_folder: Pa
     assert not computes_together(decoder)
     assert throughput(decoder) is None
     engine = open_engine(llama_folder, "int8", threads=1)
-    assert throughput(engine, streams=600) is None  # two pages each, of the 256 of eight contexts
+    assert throughput(engine, streams=150) is None  # two pages each, of 160
     engine.prefill(list(range(engine.context)))
 
 
