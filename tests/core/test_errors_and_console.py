@@ -35,11 +35,16 @@ def test_an_error_ends_with_its_hint(capsys: pytest.CaptureFixture[str]) -> None
 def test_progress_off_a_terminal_is_a_line_with_share_and_eta(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter([0.0, 11.0, 12.0, 30.0])
+    clock = iter([0.0, 10.5, 21.0, 22.0, 40.0])
     monkeypatch.setattr("repotune.core.console.time.monotonic", lambda: next(clock))
     with Console().progress("reading", total=10, unit="files") as progress:
-        progress.advance(2)  # 11 s in: a line
+        progress.advance(0.01)  # too little to tell when it ends
+        progress.advance(1.99)  # 21 s in: a line
         progress.advance(1)  # a second later: none
         progress.advance(2, note="loss 3.1")
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["  reading: 20 % of 10 files, ETA 44 s", "  reading: 50 % of 10 files, ETA 30 s  loss 3.1"]
+    assert lines == [
+        "  reading: 0 % of 10 files",
+        "  reading: 20 % of 10 files, ETA 1 min 24 s",
+        "  reading: 50 % of 10 files, ETA 40 s  loss 3.1",
+    ]

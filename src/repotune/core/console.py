@@ -101,9 +101,10 @@ class _Plain:
         if now - self._last < _PLAIN_INTERVAL_SECONDS or self._total <= 0:
             return
         self._last = now
-        left = (now - self._started) / self._done * (self._total - self._done) if self._done else 0.0
         share = 100 * self._done / self._total
-        text = f"  {self._description}: {share:.0f} % of {self._total:,.0f} {self._unit}, ETA {duration(left)}"
+        text = f"  {self._description}: {share:.0f} % of {self._total:,.0f} {self._unit}"
+        if share >= 1:  # what begins slowly, as with a model to load, would promise days
+            text += f", ETA {duration((now - self._started) / self._done * (self._total - self._done))}"
         self._console.say(f"{text}  {note}" if note else text)
 
 

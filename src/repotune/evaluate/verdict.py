@@ -31,13 +31,14 @@ _OPPONENTS = {
     "untrained": "the untrained model",
     "model": "the model without the index",
 }
+_NAMED = 3
 _WORDS = {1: "better than", 0: "not distinguishable from", -1: "worse than"}
 
 
 def verdict(differences: Mapping[str, Mapping[str, Mapping[str, Score]]], files: int, judged: str = "model") -> str:
     """The sentence for {opponent: {"likelihood" or kind: {score: judged − opponent}}}; "served" or "model" is judged.
 
-    Every measure of every opponent is named; what the 95 % interval leaves open is said to be so.
+    Every measure of every opponent is named, or meant by "all else"; what the 95 % interval leaves open is said so.
     """
     against = [_against(opponent, measured) for opponent, measured in differences.items()]
     return f"On {files:,} held-out {'file' if files == 1 else 'files'} {_JUDGED[judged]} is {'; it is '.join(against)}."
@@ -51,11 +52,18 @@ def _against(opponent: str, measured: Mapping[str, Mapping[str, Score]]) -> str:
             better = -told.sign if score == "bits_per_byte" else told.sign  # of bits, fewer are better
             found[better].setdefault(introduction, []).append(words)
     said: list[str] = []
-    for better, groups in found.items():
-        if groups:
-            named = _listed([f"{introduction} {_listed(words)}" for introduction, words in groups.items()])
-            said.append(f"{_WORDS[better]} {'it' if said else _OPPONENTS[opponent]} {named}")
+    signs = sorted((better for better, groups in found.items() if groups), key=lambda better: _many(found[better]))
+    for better in signs:
+        named = _listed([f"{introduction} {_listed(words)}" for introduction, words in found[better].items()])
+        if said and better == signs[-1] and _many(found[better]):
+            named = "in all else"
+        said.append(f"{_WORDS[better]} {'it' if said else _OPPONENTS[opponent]} {named}")
     return _listed(said)
+
+
+def _many(groups: Mapping[str, list[str]]) -> bool:
+    """Whether so much is alike that, behind what is not, it need not be named one by one."""
+    return sum(map(len, groups.values())) > _NAMED
 
 
 def _listed(names: list[str]) -> str:
