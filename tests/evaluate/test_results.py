@@ -309,15 +309,16 @@ def test_kinds_of_a_measure_are_named_together_and_silence_is_for_networks() -> 
     )
 
 
-def test_what_is_alike_in_much_is_named_last_and_at_once() -> None:
-    fewer, better, level = (Score(value, value - 0.05, value + 0.05) for value in (-0.1, 0.1, 0.0))
+def test_what_nobody_can_tell_is_named_last_and_at_once_where_it_is_much() -> None:
+    fewer, worse, level = (Score(value, value - 0.05, value + 0.05) for value in (-0.1, -0.1, 0.0))
     found = {kind: {"exact_match": level, "edit_similarity": level} for kind in KINDS if kind != "nothing"}
-    assert verdict({"ngram": {"likelihood": {"bits_per_byte": fewer}, **found}}, 9).endswith(
+    measured = {"likelihood": {"bits_per_byte": fewer}, **found}
+    assert verdict({"ngram": measured}, 9).endswith(
         "better than the n-gram in bits per byte and not distinguishable from it in all else."
     )
-    found = {kind: {"exact_match": better, "edit_similarity": better} for kind in KINDS if kind != "nothing"}
-    found["line"] = {"exact_match": level, "edit_similarity": level}
-    assert verdict({"base": found}, 9).endswith(
-        "not distinguishable from its base in exact lines and better than it in all else."
+    measured["line"] = {"exact_match": worse, "edit_similarity": worse}
+    assert verdict({"ngram": measured}, 9).endswith(
+        "better than the n-gram in bits per byte, worse than it in exact lines and not distinguishable from it in all "
+        "else."
     )
-    assert "all else" not in verdict({"base": {kind: found[kind] for kind in ("line", "rest", "block")}}, 9)
+    assert "all else" not in verdict({"ngram": found}, 9)

@@ -52,18 +52,14 @@ def _against(opponent: str, measured: Mapping[str, Mapping[str, Score]]) -> str:
             better = -told.sign if score == "bits_per_byte" else told.sign  # of bits, fewer are better
             found[better].setdefault(introduction, []).append(words)
     said: list[str] = []
-    signs = sorted((better for better, groups in found.items() if groups), key=lambda better: _many(found[better]))
-    for better in signs:
+    # What nobody can tell comes last where it is much, and need not be named one by one then.
+    much = sum(map(len, found[0].values())) > _NAMED
+    for better in sorted((sign for sign in found if found[sign]), key=lambda sign: much and sign == 0):
         named = _listed([f"{introduction} {_listed(words)}" for introduction, words in found[better].items()])
-        if said and better == signs[-1] and _many(found[better]):
+        if said and much and better == 0:
             named = "in all else"
         said.append(f"{_WORDS[better]} {'it' if said else _OPPONENTS[opponent]} {named}")
     return _listed(said)
-
-
-def _many(groups: Mapping[str, list[str]]) -> bool:
-    """Whether so much is alike that, behind what is not, it need not be named one by one."""
-    return sum(map(len, groups.values())) > _NAMED
 
 
 def _listed(names: list[str]) -> str:
