@@ -120,12 +120,12 @@ def main() -> None:
         make_model(folder)
         beside = Beside(open_engine(asked.workspace / "release", "f32"), open_engine(folder, "int4", asked.threads))
         drafter = Timed(IndexDrafter(Cursor(open_index(asked.workspace / "index"), codec.special)))
-        drafted = DraftedEngine(beside, drafter)  # type: ignore[arg-type]
+        drafted = DraftedEngine(beside, drafter)
         rates: dict[str, list[float]] = {"alone": [], "with drafts": []}
         with started(asked, folder, lambda turn: [100 + turn] * 16, 1) as peers:
             for ids, body in prompts(asked.workspace, codec, 12 if asked.quick else 96, beside.context):
                 beside.seconds = 0.0
-                alone = answer(beside, ids)  # type: ignore[arg-type]
+                alone = answer(beside, ids)
                 rates["alone"].append((COUNT - 1) / beside.seconds)
                 beside.seconds = drafter.seconds = 0.0
                 drafted.open_file(body, [])

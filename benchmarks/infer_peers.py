@@ -51,7 +51,6 @@ BARS = (
     ("start ms", "ours int8", "transformers bf16", 0.5),
     ("start ms", "ours int8", "OpenVINO int8", 1.0),
 )
-MOST_MEMORY = 500  # MB, of ours in 8 bits, however much is kept for later prompts
 
 
 def commands(folder: Path, threads: int, vllm_python: str) -> Iterator[tuple[str, str, Callable[[], list[str]]]]:
@@ -137,11 +136,6 @@ def bars(figures: Figures) -> list[dict[str, object]]:
             met = ratio >= bar if column == "tokens/s" else ratio <= bar
             found.append({"name": f"{column}, {ours}", "figure": round(figure, 1), "peer": peer})
             found[-1] |= {"peer_figure": round(peer_figure, 1), "ratio": round(ratio, 2), "bar": bar, "met": met}
-    if "ours int8" in figures:
-        memory = round(figures["ours int8"]["memory MB"])
-        found.append(
-            {"name": "memory MB, ours int8", "figure": memory, "bar": MOST_MEMORY, "met": memory <= MOST_MEMORY}
-        )
     return found
 
 

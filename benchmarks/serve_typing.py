@@ -34,6 +34,7 @@ TOKENS = 16
 # Of the peer's p50 and p95; and milliseconds after a keystroke and after a jump, p95.
 BARS = {"llama.cpp q8_0": 2.0, "OpenVINO int8": 1.2}
 KEYSTROKE_LIMIT, COLD_LIMIT = 150, 250
+MOST_MEMORY = 500  # MB of our server, resident, after all requests
 Times = dict[str, list[tuple[bool, float]]]
 
 
@@ -56,6 +57,10 @@ class Editor:
         passed = 1000 * (time.perf_counter() - begun)
         self._peer.sleep()
         return passed if tokens == TOKENS else None
+
+    def memory(self) -> float:
+        """Megabytes that the server holds."""
+        return self._peer.memory()
 
     def _ask(self, request: Request) -> int:
         """How many tokens the answer has. A timeout of httpx's closes the connection, which is how editors cancel."""
@@ -124,12 +129,14 @@ def main() -> None:
             editors[who] = Editor(peer)
             editors[who].type([Request("def f():\n", "\n", None, True)])
         times = replay(editors, typing_trace(files, 5 if asked.quick else 40, asked.seed))
+        memory = {who: round(editor.memory()) for who, editor in editors.items()}
     figures = {who: summary(passed) for who, passed in times.items()}
     ours = figures["ours int8"]
     for who, row in figures.items():
         print(f"{who:16}" + "".join(f"{name:>16}{figure:8.1f} ms" for name, figure in row.items()))
     ratios = {who: min(figures[who][share] / ours[share] for share in ("p50", "p95")) for who in figures if who in BARS}
     limits = ours["p95 keystroke"] < KEYSTROKE_LIMIT and ours["p95 jump"] < COLD_LIMIT
+    print(", ".join(f"{who} {figure} MB" for who, figure in memory.items()))
     print(f"{len(times['ours int8'])} stops, {asked.threads} threads")
     print(
         json.dumps(
@@ -143,6 +150,7 @@ def main() -> None:
                 "bar": BARS["llama.cpp q8_0"],
                 "met": limits and all(ratio >= BARS[who] for who, ratio in ratios.items()),
                 "figures": figures,
+                "memory": {"MB": memory, "bar": MOST_MEMORY, "met": memory["ours int8"] <= MOST_MEMORY},
             }
         )
     )

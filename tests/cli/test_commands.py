@@ -35,6 +35,13 @@ def test_help_answers_without_anything_heavy() -> None:
     assert not {"torch", "numpy", "pyarrow", "pydantic", "rich", "duckdb"} & set(loaded)
 
 
+def test_a_server_is_started_without_what_makes_a_corpus() -> None:
+    """They are 60 MB of each server that reads a project."""
+    code = "import sys, repotune.cli.rooms, repotune.serve.run; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "pyarrow", "duckdb"} & set(loaded)
+
+
 COMMANDS = ["demo", "init", "plan", "run", "status", "doctor", "serve", "editor"]
 ROOMS = ["corpus", "tokenizer", "train", "evaluate", "release", "report"]
 

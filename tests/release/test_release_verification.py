@@ -47,11 +47,11 @@ def test_weights_of_another_model_are_seen(workspace: Path, tmp_path: Path) -> N
 
 def test_a_loss_is_one_that_is_no_chance() -> None:
     worse, maybe = Score(-0.1, -0.15, -0.05), Score(-0.1, -0.25, 0.05)
-    row = Verified("int4", "f32", 100, 20, 30, 80, worse, maybe)
+    row = Verified("int4", "f32", 100, 20, 30, 80, worse, maybe, exactly=False)
     assert row.lost
     assert not replace(row, exact=maybe).lost
     assert replace(row, exact=maybe, similarity=worse).lost
-    assert replace(row, name="int4 with drafts", exact=maybe).lost
+    assert replace(row, exactly=True, exact=maybe).lost
 
 
 def test_a_release_without_packed_weights_is_refused(workspace: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from repotune.core.config import parse_config
 from repotune.core.console import Console, duration, size, write_data
 from repotune.core.errors import UserError
 from repotune.core.flow import Standing, discard_unfinished, locked, run_flow, survey
-from repotune.corpus.sources import is_url
+from repotune.corpus.addresses import is_url
 from repotune.corpus.sources.recognition import name_of, recognise
 from repotune.pipeline.project import Project, locate, open_project
 from repotune.pipeline.steps import build_steps, until

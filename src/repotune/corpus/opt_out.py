@@ -16,12 +16,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repotune.core.artefact import write_atomically
 from repotune.core.errors import UserError
 from repotune.core.settings import OptOutSettings
 from repotune.corpus.exclusion import Exclusion
-from repotune.corpus.rows import Listed
+
+if TYPE_CHECKING:
+    from repotune.corpus.rows import Listed  # with pyarrow, which no server needs: 60 MB
 
 OPT_OUT_NAME = "opt-out.txt"
 RULE = "opted_out"

@@ -16,11 +16,12 @@ from repotune.core.artefact import read_manifest
 from repotune.core.console import size
 from repotune.core.flow import State, survey
 from repotune.core.hardware import Hardware, probe
+from repotune.corpus.addresses import is_url
 from repotune.corpus.exclusion import Exclusion
 from repotune.corpus.languages import language_named, likely_language, wanted_languages
 from repotune.corpus.profiles import MAX_BYTES
 from repotune.corpus.rows import Listed
-from repotune.corpus.sources import is_url, open_sources
+from repotune.corpus.sources import open_sources
 from repotune.pipeline.derive import Choice, choose, describe, read_plan, shape_of_base, vocabulary_size
 from repotune.pipeline.project import Project
 from repotune.pipeline.steps import build_steps

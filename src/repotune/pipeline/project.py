@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repotune.core.config import Config, load_config
+from repotune.corpus.addresses import is_url
 from repotune.corpus.opt_out import OPT_OUT_NAME, merged, read_opt_out
-from repotune.corpus.sources import is_url
 
 
 @dataclass(frozen=True)

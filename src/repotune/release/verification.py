@@ -33,8 +33,8 @@ Answer = Callable[[Item, Sequence[int]], str]
 @dataclass(frozen=True)
 class Verified:
     """The answers of `name` to `items` holes, beside those of `against`: how many are exactly right, how many of
-    `against`'s are, and how many are the same text; the differences of exact matches and of edit similarity, a mean a
-    hole with its 95 % interval over files."""
+    `against`'s are, and how many are the same text, as all must be where `exactly` is promised; the differences of
+    exact matches and of edit similarity, a mean a hole with its 95 % interval over files."""
 
     name: str
     against: str
@@ -44,12 +44,12 @@ class Verified:
     same: int
     exact: Score
     similarity: Score
+    exactly: bool
 
     @property
     def lost(self) -> bool:
-        """Whether something was lost that is no chance; drafts may change nothing at all."""
-        drafts = self.name.endswith("drafts")
-        return self.same < self.items if drafts else min(self.exact.sign, self.similarity.sign) < 0
+        """Whether something was lost that is no chance, or, where the same is promised, anything changed."""
+        return self.same < self.items if self.exactly else min(self.exact.sign, self.similarity.sign) < 0
 
 
 def verify_release(release: Path, corpus: Path, count: int, console: Console) -> list[Verified]:
@@ -80,9 +80,9 @@ def verify_release(release: Path, corpus: Path, count: int, console: Console) ->
     for kind in kinds:
         engine = open_engine(release, kind)
         rounded = answers(kind, _alone(engine, codec))
-        found.append(_compared(items, kind, rounded, "f32", exact))
+        found.append(_compared(items, kind, rounded, "f32", exact, exactly=False))
         drafted = answers(f"{kind} with drafts", _with_drafts(engine, codec))
-        found.append(_compared(items, f"{kind} with drafts", drafted, kind, rounded))
+        found.append(_compared(items, f"{kind} with drafts", drafted, kind, rounded, exactly=True))
     return found
 
 
@@ -101,7 +101,9 @@ def _with_drafts(engine: Engine, codec: Codec) -> Answer:
     return answer
 
 
-def _compared(items: Sequence[Item], name: str, given: list[str], against: str, others: list[str]) -> Verified:
+def _compared(
+    items: Sequence[Item], name: str, given: list[str], against: str, others: list[str], *, exactly: bool
+) -> Verified:
     files = [item.file.name for item in items]
     right, similar = (
         [[score(text, item.expected) for text, item in zip(texts, items, strict=True)] for texts in (given, others)]
@@ -111,4 +113,5 @@ def _compared(items: Sequence[Item], name: str, given: list[str], against: str, 
         clustered_mean([one - other for one, other in zip(*scores, strict=True)], files) for scores in (right, similar)
     )
     same = sum(one == other for one, other in zip(given, others, strict=True))
-    return Verified(name, against, len(items), int(sum(right[0])), int(sum(right[1])), same, exact, similarity)
+    counts = len(items), int(sum(right[0])), int(sum(right[1])), same
+    return Verified(name, against, *counts, exact, similarity, exactly)

@@ -119,3 +119,31 @@ def test_kernels_of_old_versions_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found is not None
     assert found.parent == new.parent
     assert (found.is_dir(), new.is_dir(), old.is_dir()) == (True, True, False)
+
+
+def test_a_function_called_with_constants_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "cache_folder", lambda: None)  # as at a first start
+
+    @compiling.compiled
+    def inner(x: int, y: int) -> int:
+        return x * y
+
+    @compiling.compiled
+    def outer(x: int) -> int:
+        return inner(x, 2) + inner(x, 3) + inner(x, x)
+
+    assert outer(4) == 36
+    assert len(inner.signatures) == 1  # type: ignore[attr-defined]
+
+
+def test_compiling_loads_nobody_elses_packages() -> None:
+    code = (
+        "import sys, numpy\n"
+        "from repotune.infer.cpu.kernels import rows\n"
+        "from repotune.infer.cpu.kernels.team import address_of\n"
+        "x = numpy.ones(32, numpy.float32)\n"
+        "rows.activate(address_of(x), 16, rows.GELU, address_of(x))\n"
+        "assert not {'awkward', 'pyarrow'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr

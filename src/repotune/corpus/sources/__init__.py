@@ -1,7 +1,6 @@
 """What is learnt from: git repositories, folders, archives, data sets and question sites, here or elsewhere."""
 
 from repotune.corpus.sources.opening import Listing, list_source, open_sources, state_of
-from repotune.corpus.sources.recognition import is_url
 from repotune.corpus.sources.source import Source
 
-__all__ = ["Listing", "Source", "is_url", "list_source", "open_sources", "state_of"]
+__all__ = ["Listing", "Source", "list_source", "open_sources", "state_of"]

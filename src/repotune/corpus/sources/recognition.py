@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from repotune.core.errors import UserError
+from repotune.corpus.addresses import is_url
 from repotune.corpus.sources import git
 from repotune.corpus.sources.columnar import content_column
 from repotune.corpus.sources.compression import DAMAGED, Compression, compression_of, open_compressed
@@ -31,8 +32,6 @@ TAKES = (
     "folders, git repositories and their URLs, archives, data sets of JSON lines or Parquet, dumps of Stack Exchange"
 )
 
-# A scheme and what follows, or scp's form `user@host:path`; a colon after a slash belongs to a path.
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://.+|[^/\s:]+:[^\s].*", re.IGNORECASE)
 _GIT_SCHEMES = frozenset({"git", "ssh", "git+ssh", "ssh+git", "file"})
 _ARCHIVE = re.compile(r"\.(tar(\.\w+)?|t[gbx]z2?|tzst|zip|whl)$", re.IGNORECASE)
 _DATA = re.compile(r"\.(parquet|(jsonl|ndjson|json)(\.(gz|bz2|xz|zst))?)$", re.IGNORECASE)
@@ -56,11 +55,6 @@ class Found:
     compression: Compression | None = None
     files: Sequence[str] = ()
     here: tuple[git.Place, str] | None = None
-
-
-def is_url(repository: str) -> bool:
-    """Whether `repository` has the form of what lies elsewhere: a scheme, or scp's `user@host:path`."""
-    return bool(_URL.fullmatch(repository))
 
 
 def recognise(repository: str) -> Found:

@@ -85,14 +85,18 @@ def open_packed(path: Path) -> PackedModel:
     """Maps the file at `path`. Raises UserError where it is missing, cut short, or no packed model."""
     arrays, facts = _mapped(path)
     if _FORMAT not in facts:
-        raise UserError(f"{path} is no packed model of this version.", "make the release again")
+        raise UserError(
+            f"{path} is no packed model of this version.", "remove the release's folder: repotune run makes it again"
+        )
     try:
         described = json.loads(facts[_FORMAT])
         config = ModelConfig(**described["config"])
         bits: Bits = 4 if described["bits"] == 4 else 8
         matrices = {name: _matrix(arrays, name, bits, *shape) for name, shape in matrix_shapes(config).items()}
     except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged: {error}.", "make the release again") from error
+        raise UserError(
+            f"{path} is damaged: {error}.", "remove the release's folder: repotune run makes it again"
+        ) from error
     vectors = {name: array for name, array in arrays.items() if name.rpartition(".")[0] not in matrices}
     return PackedModel(config, bits, matrices, vectors)
 
@@ -130,7 +134,9 @@ def _mapped(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     except FileNotFoundError:
         raise UserError(f"There is no {path}.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
-        raise UserError(f"{path} is damaged: {error}.", "make the release again") from error
+        raise UserError(
+            f"{path} is damaged: {error}.", "remove the release's folder: repotune run makes it again"
+        ) from error
     return arrays, facts
 
 
