@@ -26,6 +26,9 @@ from repotune.tokenizer.encoding import Codec
 CONNECT, SILENCE = 5.0, 120.0
 # Of an error's body so many characters are shown.
 _SHOWN = 300
+# Seconds after which an idle connection is not used again. httpx's default is uvicorn's own, 5: whoever pauses for just
+# so long asks on a connection that the server closes at that moment.
+_IDLE = 2.0
 _UNTRIMMED = 2**31  # as the room for a prompt: its whole text is encoded
 
 
@@ -62,6 +65,7 @@ class RemoteEngine:
             base_url=url,
             headers=authorised(key),
             timeout=httpx.Timeout(SILENCE, connect=CONNECT),
+            limits=httpx.Limits(keepalive_expiry=_IDLE),
             trust_env=False,
         )
 
