@@ -18,9 +18,10 @@ import time
 
 from peers.model import VOCABULARY, random_network
 
-from repotune.infer.cpu.engine import CpuEngine
+from repotune.infer.cpu.engine import cpu_engine
 from repotune.infer.cpu.packing import pack_network
 from repotune.infer.engine import Cancelled
+from repotune.infer.paged.engine import PagedEngine
 from repotune.model.configuration import ladder
 
 PROMPT = 512
@@ -30,7 +31,7 @@ def prompt(draw: random.Random) -> list[int]:
     return draw.choices(range(VOCABULARY), k=PROMPT)
 
 
-def seconds_to_idle(engine: CpuEngine, draw: random.Random, whole: float) -> float | None:
+def seconds_to_idle(engine: PagedEngine, draw: random.Random, whole: float) -> float | None:
     """Seconds from a cancel within the `whole` seconds of a prompt to its end; None where the prompt was quicker."""
     asked: list[float] = []
 
@@ -50,7 +51,7 @@ def seconds_to_idle(engine: CpuEngine, draw: random.Random, whole: float) -> flo
         engine.end()
 
 
-def seconds_a_token(engine: CpuEngine, draw: random.Random) -> float:
+def seconds_a_token(engine: PagedEngine, draw: random.Random) -> float:
     engine.prefill(prompt(draw)[:100])
     begun = time.perf_counter()
     engine.step(1)
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="40 cancels in place of 400")
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
-    engine = CpuEngine(pack_network(random_network(ladder("125m", VOCABULARY, 2048)), 8), asked.threads)
+    engine = cpu_engine(pack_network(random_network(ladder("125m", VOCABULARY, 2048)), 8), asked.threads)
     draw = random.Random(0)
     engine.prefill(prompt(draw))
     begun = time.perf_counter()

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from repotune.cli.main import main
-from repotune.infer.cpu.pages import Stream
-from repotune.infer.cpu.passes import Passes
 from repotune.infer.engine import Engine, Logits
 from repotune.infer.opening import open_engine
+from repotune.infer.paged.pages import Stream
+from repotune.infer.paged.passes import Passes
 from repotune.infer.speed import STREAMS, computes_together, measure, throughput
 
 
@@ -49,7 +49,7 @@ def test_streams_that_take_turns_or_have_no_room_have_no_figure(llama_folder: Pa
 
 def _counted(engine: Engine) -> list[int]:
     """How many streams each pass of `engine` computes, as it goes."""
-    passes: Passes = engine._shared.passes  # type: ignore[attr-defined]
+    passes: Passes = engine._passes  # type: ignore[attr-defined]
     compute, found = passes.compute, list[int]()
 
     def counted(parts: Sequence[tuple[Stream, Sequence[int], int]]) -> list[Logits]:

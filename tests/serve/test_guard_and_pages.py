@@ -135,7 +135,7 @@ def test_a_failing_engine_is_told_and_counted(
 ) -> None:
     bound = open_server(release, ServeSettings(port=0, engine="ours"))
     with pytest.MonkeyPatch.context() as patch, serving(bound) as url, httpx.Client(base_url=url) as client:
-        patch.setattr("repotune.infer.cpu.engine.CpuEngine.extend", _broken)
+        patch.setattr("repotune.infer.paged.engine.PagedEngine.extend", _broken)
         body = {"prompt": "a", "max_tokens": 5}
         whole = client.post("/v1/completions", json=body)
         assert (whole.status_code, whole.json()["error"]["type"]) == (500, "server_error")

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from repotune.infer.engine import Engine, EngineStats
+from repotune.infer.paged.pages import PagesFullError
 from repotune.infer.speed import computes_together
 
 STREAMS = 8
@@ -55,8 +56,6 @@ def _pays(stats: EngineStats) -> bool:
 def _together(
     engine: Engine, questions: Sequence[Question], answer: Callable[[Engine, Question], Answer], streams: int
 ) -> Iterator[Answer]:
-    from repotune.infer.cpu.pages import PagesFullError  # needs numba, which such an engine has
-
     engines = [engine, *(engine.another() for _ in range(1, streams))]
     free: SimpleQueue[Engine] = SimpleQueue()
     for each in engines:

@@ -101,9 +101,9 @@ def _packing_engine(network: Network, bits: Bits, threads: int | None) -> Engine
 
 
 def _cpu_engine(model: PackedModel, threads: int | None) -> Engine:
-    from repotune.infer.cpu.engine import CpuEngine
+    from repotune.infer.cpu.engine import cpu_engine
 
-    return CpuEngine(model, threads or available_cores())
+    return cpu_engine(model, threads or available_cores())
 
 
 def _no_kernels(config: ModelConfig, device: str) -> str | None:

@@ -14,9 +14,10 @@ import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from repotune.infer.engine import Engine
+from repotune.infer.paged.engine import PagedEngine
+from repotune.infer.paged.pages import PagesFullError
 
 PROMPT = 512
 ANSWER = 16
@@ -85,12 +86,8 @@ def measure(engine: Engine, rounds: int = 3, patience: float = math.inf) -> Spee
 
 
 def computes_together(engine: Engine) -> bool:
-    """Whether streams of `engine` that ask at the same time share a pass: the CPU engine's do, torch's take turns."""
-    if find_spec("numba") is None:
-        return False
-    from repotune.infer.cpu.engine import CpuEngine
-
-    return isinstance(engine, CpuEngine)
+    """Whether streams of `engine` that ask at the same time share a pass; the others' take turns."""
+    return isinstance(engine, PagedEngine)
 
 
 def throughput(engine: Engine, streams: int = STREAMS) -> float | None:
@@ -98,8 +95,6 @@ def throughput(engine: Engine, streams: int = STREAMS) -> float | None:
     would take turns, or have no room. Takes as long as 32 tokens of each, or not much over five seconds."""
     if not computes_together(engine):
         return None
-    from repotune.infer.cpu.pages import PagesFullError  # needs numba, which such an engine has
-
     chance = random.Random(0)
     engines = [engine, *(engine.another() for _ in range(1, streams))]
     try:

@@ -20,7 +20,7 @@ from repotune.core.errors import UserError
 from repotune.core.flow import Work
 from repotune.core.hardware import available_cores
 from repotune.core.settings import ReleaseSettings
-from repotune.infer.cpu.engine import CpuEngine
+from repotune.infer.cpu.engine import cpu_engine
 from repotune.infer.cpu.packed import Bits, open_packed, packable, packed_name, write_packed
 from repotune.infer.cpu.packing import pack_network
 from repotune.infer.index.gate import model_hash
@@ -83,7 +83,7 @@ def _write_and_measure(work: Work, settings: ReleaseSettings, network: Network, 
             path = work.folder / packed_name(bits)
             write_packed(pack_network(network, bits), path)
             if passages:
-                engine = CpuEngine(open_packed(path), available_cores())
+                engine = cpu_engine(open_packed(path), available_cores())
                 losses[f"int{bits}"] = measure_loss(network, engine, codec, passages)
             progress.advance(note=path.name)
         for kind in settings.gguf:

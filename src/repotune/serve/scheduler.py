@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from repotune.infer.assistance import AssistedEngine
-from repotune.infer.cpu.pages import PagesFullError
 from repotune.infer.decoding import Piece, Sampling, generate
 from repotune.infer.engine import Cancelled
+from repotune.infer.paged.pages import PagesFullError
 from repotune.serve.source import BusyError
 from repotune.tokenizer.encoding import Codec
 

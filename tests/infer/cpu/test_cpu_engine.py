@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repotune.infer.cpu.engine import CpuEngine
+from repotune.infer.cpu.engine import cpu_engine
 from repotune.infer.cpu.packed import PackedModel
 from repotune.infer.cpu.packing import pack_network
 from repotune.infer.engine import Cancelled
+from repotune.infer.paged.engine import PagedEngine
 from repotune.model.weights import load_model
 
 VOCABULARY = 1024
@@ -30,7 +31,7 @@ def tokens(count: int, seed: int = 3) -> list[int]:
 
 
 def test_rows_together_are_rows_one_by_one(model: PackedModel) -> None:
-    together, alone = CpuEngine(model, 2), CpuEngine(model, 1)
+    together, alone = cpu_engine(model, 2), cpu_engine(model, 1)
     ids = tokens(300)
     np.testing.assert_array_equal(together.prefill(ids[:270]), alone.prefill(ids[:270]))
     np.testing.assert_array_equal(together.extend(ids[270:]), [alone.step(token) for token in ids[270:]])
@@ -40,7 +41,7 @@ def test_rows_together_are_rows_one_by_one(model: PackedModel) -> None:
 def test_any_edits_rewinds_and_cancels_give_what_a_fresh_engine_gives(model: PackedModel, seed: int) -> None:
     """An editor's life: the same text edited, other texts, drafts taken back, answers that nobody waits for."""
     chance = random.Random(seed)
-    engines = [first := CpuEngine(model, 2), first.another()]
+    engines = [first := cpu_engine(model, 2), first.another()]
     texts = [tokens(chance.randrange(1, 400), seed * 10 + number) for number in range(3)]
     for _ in range(25):
         engine, ids = chance.choice(engines), chance.choice(texts)
@@ -57,7 +58,7 @@ def test_any_edits_rewinds_and_cancels_give_what_a_fresh_engine_gives(model: Pac
                 engine.rewind(back := chance.randrange(1, len(more) + 1))
                 given = engine.step(7)
                 held[len(held) - back :] = [7]
-        np.testing.assert_array_equal(given, CpuEngine(model, 1).prefill(held))
+        np.testing.assert_array_equal(given, cpu_engine(model, 1).prefill(held))
         if chance.random() < 0.3:
             engine.cancel()
             with pytest.raises(Cancelled):
@@ -67,18 +68,18 @@ def test_any_edits_rewinds_and_cancels_give_what_a_fresh_engine_gives(model: Pac
 
 
 def test_streams_computed_together_are_streams_alone(model: PackedModel) -> None:
-    engines = [first := CpuEngine(model, 2), *(first.another() for _ in range(5))]
+    engines = [first := cpu_engine(model, 2), *(first.another() for _ in range(5))]
 
     def answer(number: int) -> list[int]:
         return greedy(engines[number], tokens(40 + 60 * number, number), 20)
 
     with ThreadPoolExecutor(len(engines)) as threads:
         given = list(threads.map(answer, range(len(engines))))
-    alone = [greedy(CpuEngine(model, 1), tokens(40 + 60 * number, number), 20) for number in range(len(engines))]
+    alone = [greedy(cpu_engine(model, 1), tokens(40 + 60 * number, number), 20) for number in range(len(engines))]
     assert given == alone
 
 
-def greedy(engine: CpuEngine, ids: list[int], count: int) -> list[int]:
+def greedy(engine: PagedEngine, ids: list[int], count: int) -> list[int]:
     chosen = [int(engine.prefill(ids).argmax())]
     while len(chosen) < count:
         chosen.append(int(engine.step(chosen[-1]).argmax()))
@@ -87,7 +88,7 @@ def greedy(engine: CpuEngine, ids: list[int], count: int) -> list[int]:
 
 
 def test_cancelling_one_stream_leaves_the_others_alone(model: PackedModel) -> None:
-    engines = [first := CpuEngine(model, 2), first.another(), first.another()]
+    engines = [first := cpu_engine(model, 2), first.another(), first.another()]
     cancelled = threading.Event()
 
     def go_on(number: int) -> list[int]:
@@ -105,13 +106,13 @@ def test_cancelling_one_stream_leaves_the_others_alone(model: PackedModel) -> No
             engines[0].cancel()
         endless.result()
         assert [other.result() for other in others] == [
-            greedy(CpuEngine(model, 1), tokens(90, number), 40) for number in (1, 2)
+            greedy(cpu_engine(model, 1), tokens(90, number), 40) for number in (1, 2)
         ]
 
 
 def test_a_prompt_cancelled_anywhere_leaves_nothing_behind(model: PackedModel) -> None:
-    engine, ids = CpuEngine(model, 2), tokens(450)
-    expected = CpuEngine(model, 1).prefill(ids)
+    engine, ids = cpu_engine(model, 2), tokens(450)
+    expected = cpu_engine(model, 1).prefill(ids)
     for turn in range(12):
         timer = threading.Timer(turn / 2000, engine.cancel)
         timer.start()
@@ -123,7 +124,7 @@ def test_a_prompt_cancelled_anywhere_leaves_nothing_behind(model: PackedModel) -
 
 
 def test_a_prompt_that_another_stream_began_is_not_computed_again(model: PackedModel) -> None:
-    first = CpuEngine(model, 1)
+    first = cpu_engine(model, 1)
     second = first.another()
     shared, ends = tokens(100), [tokens(80, 7), tokens(150, 8)]
     first.prefill(shared + ends[0])
@@ -136,25 +137,25 @@ def test_a_prompt_that_another_stream_began_is_not_computed_again(model: PackedM
 
 def test_a_key_struck_while_an_answer_is_under_way_computes_one_token(model: PackedModel) -> None:
     """The stream in use is shared as it stands, and goes on without noticing."""
-    first = CpuEngine(model, 2)
+    first = cpu_engine(model, 2)
     second = first.another()
     ids = tokens(203)
     first.prefill(ids)
-    np.testing.assert_array_equal(second.prefill([*ids, 5]), CpuEngine(model, 1).prefill([*ids, 5]))
+    np.testing.assert_array_equal(second.prefill([*ids, 5]), cpu_engine(model, 1).prefill([*ids, 5]))
     assert second.stats().reused_tokens == 203
-    np.testing.assert_array_equal(first.step(9), CpuEngine(model, 1).prefill([*ids, 9]))
-    np.testing.assert_array_equal(second.step(9), CpuEngine(model, 1).prefill([*ids, 5, 9]))
+    np.testing.assert_array_equal(first.step(9), cpu_engine(model, 1).prefill([*ids, 9]))
+    np.testing.assert_array_equal(second.step(9), cpu_engine(model, 1).prefill([*ids, 5, 9]))
 
 
 def test_more_texts_than_have_room_are_answered(model: PackedModel) -> None:
     """The pages of streams unused for longest go first, and none is lost on the way."""
-    engine = CpuEngine(model, 2)
+    engine = cpu_engine(model, 2)
     for seed in range(40):
         engine.prefill(tokens(500, seed))
         engine.end()
     reused = engine.stats().reused_tokens
     engine.prefill([*tokens(500, 39), 1])
     assert engine.stats().reused_tokens == reused + 500
-    pages = engine._shared.passes.pages
+    pages = engine._shared.pages
     held = {page for stream in [*engine._shared.shelf._kept, engine._stream] for page in stream.table[: stream.pages]}
     assert len(held) + pages.free == pages.count

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from repotune.core.errors import UserError
-from repotune.infer.cpu.engine import CpuEngine
+from repotune.infer.cpu.engine import cpu_engine
 from repotune.infer.cpu.packed import Bits, Matrix, group_of, open_packed, write_packed
 from repotune.infer.cpu.packing import pack_matrix, pack_network
 from repotune.model.network import Network
@@ -78,7 +78,7 @@ def test_the_engine_computes_the_rounded_network(make_model: MakeModel, shape: d
     """What is left is the rounding of activations to 8 bits."""
     folder = make_model(shape)
     ids = random.Random(3).choices(range(1024), k=300)
-    engine = CpuEngine(pack_network(load_model(folder), bits), threads=2)
+    engine = cpu_engine(pack_network(load_model(folder), bits), threads=2)
     engine.prefill(ids[:1])
     given = engine.extend(ids[1:])
     with torch.no_grad():
@@ -91,7 +91,7 @@ def test_a_written_model_is_the_same_mapped(make_model: MakeModel, tmp_path: Pat
     model = pack_network(load_model(make_model(STARCODER2)), 8)
     write_packed(model, path := tmp_path / "packed.safetensors")
     ids = list(range(40))
-    np.testing.assert_array_equal(CpuEngine(model, 1).prefill(ids), CpuEngine(open_packed(path), 1).prefill(ids))
+    np.testing.assert_array_equal(cpu_engine(model, 1).prefill(ids), cpu_engine(open_packed(path), 1).prefill(ids))
 
 
 def test_damaged_files_say_what_is_wrong(make_model: MakeModel, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from repotune.infer.cpu.kernels.rows import GELU, GELU_TANH, SWIGLU
 from repotune.infer.cpu.kernels.tables import JOB_LONGS, LAYER_BYTES, MODEL_LONGS
 from repotune.infer.cpu.kernels.team import address_of
 from repotune.infer.cpu.packed import SMALLEST_GROUP, Array, Matrix, PackedModel, group_of
-from repotune.infer.cpu.pages import Pages, Stream
 from repotune.infer.cpu.threads import Team
 from repotune.infer.engine import Cancelled, Logits
+from repotune.infer.paged.pages import Pages, Stream
 from repotune.model.configuration import ModelConfig
 
 Longs = NDArray[np.int64]
@@ -95,29 +95,31 @@ def _turns(model: PackedModel) -> Array:
     return np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
-class Passes:
-    """A packed model, pages for its streams, and the threads that compute. One call of `compute` at a time."""
+class CpuPasses:
+    """Passes (`repotune.infer.paged.passes`) of a packed model, with the threads that compute."""
+
+    most_rows = MOST_ROWS
 
     def __init__(self, model: PackedModel, threads: int, tokens: int) -> None:
         """With room for `tokens` tokens of keys and values."""
         config = model.config
-        self.config = config
-        self.pages = Pages(config, -(-tokens // PAGE))
-        self._model = _ModelTable(model, self.pages.count)
+        self.config, self.precision = config, f"int{model.bits}"
+        count = -(-tokens // PAGE)
+        # Layer × page × head × 16·E bfloat16, which numpy has no name for. What no token reached takes no memory.
+        shape = (config.layers, count, config.kv_heads, config.head_width * PAGE)
+        self._keys: NDArray[np.uint16] = np.zeros(shape, np.uint16)
+        self._values: NDArray[np.uint16] = np.zeros(shape, np.uint16)
+        self.pages = Pages(count, PAGE, config.context, self._copy)
+        self._model = _ModelTable(model, count)
         self._cancelled = np.zeros(1, np.int64)
         self._room = _Room(model, threads)
         self._team = Team(threads, self._model.longs, self._room.job)
 
     def compute(self, parts: Sequence[tuple[Stream, Sequence[int], int]]) -> list[Logits]:
-        """Appends each part's ids to its stream and returns the logits after the last of them, as many rows as the
-        part's number says (count × vocabulary, float32).
-
-        The streams differ from each other, and hold together at most MOST_ROWS new ids. Raises Cancelled, and
-        PagesFullError where there is no room; then no stream has changed.
-        """
+        """See `Passes.compute`."""
         for stream, ids, _ in parts:
             self.pages.reserve(stream, len(ids))
-        out = self._room.fill(parts, self.pages, address_of(self._cancelled))
+        out = self._room.fill(parts, (self._keys, self._values), address_of(self._cancelled))
         if not self._team.run():
             raise Cancelled
         for stream, ids, _ in parts:
@@ -128,12 +130,15 @@ class Passes:
         ]
 
     def cancel(self) -> None:
-        """Makes the call under way raise Cancelled at its next layer, or the next call. From any thread."""
+        """See `Passes.cancel`."""
         self._cancelled[0] = 1
 
     def resume(self) -> None:
-        """Takes an earlier `cancel` back."""
+        """See `Passes.resume`."""
         self._cancelled[0] = 0
+
+    def _copy(self, page: int, to: int) -> None:
+        self._keys[:, to], self._values[:, to] = self._keys[:, page], self._values[:, page]
 
 
 class _Room:
@@ -170,9 +175,9 @@ class _Room:
         self._block = max(1, min(4, SCRATCH_QUERIES * config.kv_heads // config.heads))
 
     def fill(
-        self, parts: Sequence[tuple[Stream, Sequence[int], int]], pages: Pages, cancel: int
+        self, parts: Sequence[tuple[Stream, Sequence[int], int]], held: tuple[Array, Array], cancel: int
     ) -> NDArray[np.float32]:
-        """Writes the job of `parts`. Returns the rows of logits that it will compute."""
+        """Writes the job of `parts` over `held` keys and values. Returns the rows of logits that it will compute."""
         counts = [len(ids) for _, ids, _ in parts]
         starts = np.cumsum([0, *counts]).tolist()
         runs = list(pairwise(starts))
@@ -198,8 +203,8 @@ class _Room:
             tables.LAST_BLOCK_COUNT: len(arrays[tables.LAST_BLOCKS]),
             tables.WANTED_COUNT: wanted,
             tables.LOGITS: address_of(out),
-            tables.KEYS: address_of(pages.keys),
-            tables.VALUES: address_of(pages.values),
+            tables.KEYS: address_of(held[0]),
+            tables.VALUES: address_of(held[1]),
             tables.CANCEL: cancel,
         }
         for place, number in numbers.items():

@@ -1,4 +1,4 @@
-"""Keys and values in pages of 16 tokens, which streams share where their beginnings are the same.
+"""Keys and values in pages of some tokens, which streams share where their beginnings are the same.
 
 A page that several streams hold is never written where another reads: who goes on behind a shared beginning gets a copy
 of its last page. Safe to use from any thread, for a stream of one's own, and to fork one that another thread is using.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import threading
 from array import array
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repotune.core.errors import RepotuneError
-from repotune.infer.cpu.kernels.attention import PAGE
-from repotune.model.configuration import ModelConfig
 
 
 class PagesFullError(RepotuneError):
@@ -24,22 +23,20 @@ class PagesFullError(RepotuneError):
 class Stream:
     """One sequence: the `tokens` whose keys and values are whole, and the `table` of the pages that hold them."""
 
-    def __init__(self, context: int) -> None:
+    def __init__(self, most_pages: int) -> None:
         self.tokens: array[int] = array("q")
-        self.table: NDArray[np.int64] = np.zeros(-(-context // PAGE), np.int64)
+        self.table: NDArray[np.int64] = np.zeros(most_pages, np.int64)
         self.pages = 0
 
 
 class Pages:
-    """The pages of a model, L layers × pages × K heads × 16·E bfloat16, which numpy has no name for, each for keys and
-    values. Memory that no token has reached is not taken from the system."""
+    """Which of `count` pages of `size` tokens belongs to which stream. What lies in them is the backend's, which gives
+    `copy(page, to)`."""
 
-    def __init__(self, config: ModelConfig, count: int) -> None:
-        self.count = count
-        self._context = config.context
-        shape = (config.layers, count, config.kv_heads, config.head_width * PAGE)
-        self.keys: NDArray[np.uint16] = np.zeros(shape, np.uint16)
-        self.values: NDArray[np.uint16] = np.zeros(shape, np.uint16)
+    def __init__(self, count: int, size: int, context: int, copy: Callable[[int, int], None]) -> None:
+        self.count, self.size = count, size
+        self._most_pages = -(-context // size)
+        self._copy = copy
         self._holders = np.zeros(count, np.int64)
         self._free = list(range(count - 1, -1, -1))
         self._lock = threading.RLock()
@@ -50,14 +47,14 @@ class Pages:
 
     def stream(self) -> Stream:
         """A new stream that holds nothing."""
-        return Stream(self._context)
+        return Stream(self._most_pages)
 
     def fork(self, stream: Stream, length: int) -> Stream:
         """A new stream with the first `length` tokens of `stream`, in the same pages."""
         forked = self.stream()
         with self._lock:
             forked.tokens = stream.tokens[:length]
-            forked.pages = -(-length // PAGE)
+            forked.pages = -(-length // self.size)
             forked.table[: forked.pages] = stream.table[: forked.pages]
             self._holders[forked.table[: forked.pages]] += 1
         return forked
@@ -66,19 +63,19 @@ class Pages:
         """Forgets all but the first `length` tokens of `stream`."""
         with self._lock:
             del stream.tokens[length:]
-            self._drop(stream, -(-length // PAGE))
+            self._drop(stream, -(-length // self.size))
 
     def reserve(self, stream: Stream, tokens: int) -> None:
         """Makes room for `tokens` more in pages that `stream` alone holds. Raises PagesFullError; then `stream` holds
         what it held."""
         length = len(stream.tokens)
         with self._lock:
-            pages = max(stream.pages, -(-(length + tokens) // PAGE))
-            shared = length % PAGE > 0 and self._holders[stream.table[length // PAGE]] > 1
+            pages = max(stream.pages, -(-(length + tokens) // self.size))
+            shared = length % self.size > 0 and self._holders[stream.table[length // self.size]] > 1
             if pages - stream.pages + shared > len(self._free):
                 raise PagesFullError(f"{pages} pages are needed and {len(self._free)} are free")
             if shared:
-                self._own(stream, length // PAGE)
+                self._own(stream, length // self.size)
             while stream.pages < pages:
                 stream.table[stream.pages] = self._take()
                 stream.pages += 1
@@ -95,7 +92,7 @@ class Pages:
     def _own(self, stream: Stream, place: int) -> None:
         shared = stream.table[place]
         page = self._take()
-        self.keys[:, page], self.values[:, page] = self.keys[:, shared], self.values[:, shared]
+        self._copy(int(shared), page)
         self._holders[shared] -= 1
         stream.table[place] = page
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from repotune.infer.cpu.pages import Pages, PagesFullError, Stream
+from repotune.infer.paged.pages import Pages, PagesFullError, Stream
 
 # Streams kept at once. Each prompt is compared with all of them: 32 of 1,000 tokens take 60 µs.
 MOST_KEPT = 32

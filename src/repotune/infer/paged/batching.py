@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from repotune.infer.cpu.pages import Stream
-from repotune.infer.cpu.passes import MOST_ROWS, Passes
 from repotune.infer.engine import Cancelled, Logits
+from repotune.infer.paged.pages import Stream
+from repotune.infer.paged.passes import Passes
 
 # New rows of prompts in a pass that also has tokens of other streams: these wait for it, 64 rows about 40 ms for 100M
 # parameters on two cores, where a token takes 5.
@@ -104,7 +104,7 @@ class Batcher:
         alive = [request for request in self._waiting if not request.finished]
         alive.sort(key=lambda request: len(request.ids) - request.taken > 1)
         chosen: list[tuple[Request, int]] = []
-        room = MOST_ROWS
+        room = self._passes.most_rows
         for request in alive:
             left = len(request.ids) - request.taken
             most = room if left == 1 or len(alive) == 1 else min(room, _PROMPT_ROWS_BESIDE_STEPS)
