@@ -63,11 +63,12 @@ def available_cores() -> int:
 
 def has_bf16() -> bool:
     """Whether the CPU multiplies bfloat16 natively (AVX-512 BF16, AMX, or ARM's BF16 as Linux reports them)."""
-    flags = _cpu_flags()
+    flags = cpu_flags()
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def _cpu_flags() -> set[str]:
+def cpu_flags() -> set[str]:
+    """What the processor can do, as Linux names it; nothing elsewhere."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from repotune.core.errors import UserError
-from repotune.infer.adapters.remote import RemoteError
+from repotune.infer.adapters.completions import RemoteError
 from repotune.serve.source import BusyError, NotGivenError, PromptTooLongError
 
 FAILED = "The server failed at this request; its log says why."

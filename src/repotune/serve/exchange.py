@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from repotune.infer.adapters.remote import RemoteError
+from repotune.infer.adapters.completions import RemoteError
 from repotune.serve.completion import Completion
 from repotune.serve.errors import FAILED, RefusalError, error_body, remote_status, validation_refusal
 

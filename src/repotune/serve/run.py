@@ -14,9 +14,9 @@ import uvicorn
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.settings import ServeSettings
-from repotune.infer.adapters.greeting import open_remote
 from repotune.infer.assistance import assist
 from repotune.infer.candidates import candidates
+from repotune.infer.cpu.kernels.native import are_compiled
 from repotune.infer.engine import Engine
 from repotune.infer.index.folder import Index, open_index
 from repotune.infer.index.gate import Gate, model_hash, read_gate
@@ -25,7 +25,6 @@ from repotune.serve.app import create_app
 from repotune.serve.attribution import Attribution
 from repotune.serve.facts import ReleaseFacts, read_facts
 from repotune.serve.local import Local
-from repotune.serve.relay import Relay
 from repotune.serve.source import Source
 from repotune.tokenizer.encoding import Codec, load_codec
 
@@ -129,12 +128,18 @@ def _attribution(index: Index | None, codec: Codec, settings: ServeSettings) -> 
 def _open_engine(folder: Path, settings: ServeSettings, facts: ReleaseFacts, console: Console) -> Engine:
     """The engine that is named, else the quickest that reads weights whose loss the release accepts."""
     found = candidates(folder, settings.engine, settings.weights, facts.weights)
+    if any(candidate.engine == "ours" for candidate in found) and not are_compiled():
+        console.say("compiling the engine for this processor, once: some fifteen seconds")
     if len(found) == 1:
         return found[0].open(folder)
     return open_quickest(folder, found, facts.model_hash or model_hash(folder), console)
 
 
-def _relay(url: str, settings: ServeSettings, facts: ReleaseFacts, codec: Codec, console: Console) -> Relay:
+def _relay(url: str, settings: ServeSettings, facts: ReleaseFacts, codec: Codec, console: Console) -> Source:
+    # httpx takes a tenth of a second to import, and most servers ask nobody.
+    from repotune.infer.adapters.greeting import open_remote
+    from repotune.serve.relay import Relay
+
     engine = open_remote(url, codec, facts.context, settings.model, os.environ.get(KEY))
     console.say(f"asking {engine}; what is around the cursor goes there")
     return Relay(engine)

@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Protocol
 
 import gigatoken
@@ -57,12 +58,14 @@ def open_encoder(vocabulary: Vocabulary | PieceModel) -> Encoder:
 
 
 class RegexEncoder:
-    """tiktoken: any pattern."""
+    """tiktoken: any pattern. Made at the first text: where it stands in for another, most never need it."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._encoding = tiktoken.Encoding(
-            "repotune", pat_str=vocabulary.pattern, mergeable_ranks=vocabulary.ranks, special_tokens={}
-        )
+        self._pattern, self._ranks = vocabulary.pattern, vocabulary.ranks
+
+    @cached_property
+    def _encoding(self) -> tiktoken.Encoding:
+        return tiktoken.Encoding("repotune", pat_str=self._pattern, mergeable_ranks=self._ranks, special_tokens={})
 
     def encode(self, text: str) -> list[int]:
         if len(text) < _LONGEST_SPACE:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repotune.infer.cpu.kernels import compiling, rows
+from repotune.infer.cpu.kernels import cache, compiling, rows, tables
 from repotune.infer.cpu.kernels.instructions import instruction_set
-from repotune.infer.cpu.kernels.team import address_of
+from repotune.infer.cpu.kernels.tables import address_of
 
 _ERROR_FUNCTION = np.vectorize(math.erf)
 X = np.concatenate([np.linspace(-12, 12, 1024), np.geomspace(1e-6, 1, 64)]).astype(np.float32)
@@ -23,9 +23,9 @@ X = np.concatenate([np.linspace(-12, 12, 1024), np.geomspace(1e-6, 1, 64)]).asty
 @pytest.mark.parametrize(
     ("kind", "exact"),
     [
-        (rows.GELU, lambda x: 0.5 * x * (1 + _ERROR_FUNCTION(x / math.sqrt(2)))),
-        (rows.GELU_TANH, lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))),
-        (rows.SWIGLU, lambda x: x / (1 + np.exp(-x)) * x),
+        (tables.GELU, lambda x: 0.5 * x * (1 + _ERROR_FUNCTION(x / math.sqrt(2)))),
+        (tables.GELU_TANH, lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))),
+        (tables.SWIGLU, lambda x: x / (1 + np.exp(-x)) * x),
     ],
     ids=["gelu", "gelu by tanh", "swiglu"],
 )
@@ -43,7 +43,7 @@ from repotune.infer.cpu.kernels import instructions
 instructions.instruction_set = lambda: sys.argv[1]
 import numba
 from repotune.infer.cpu.kernels import simd
-from repotune.infer.cpu.kernels.team import address_of
+from repotune.infer.cpu.kernels.tables import address_of
 load = simd.operation(simd.integers, (numba.types.int64,), lambda builder, at: builder.load(
     builder.inttoptr(at, simd.integers.llvm.as_pointer()), align=1))
 dot4 = simd.operation(simd.integers, (simd.integers,) * 3, instructions.emit_dot4)
@@ -70,7 +70,7 @@ if sys.argv[1] == "without":
     instructions.has_dot2 = lambda: False
 import numba
 from repotune.infer.cpu.kernels import simd
-from repotune.infer.cpu.kernels.team import address_of
+from repotune.infer.cpu.kernels.tables import address_of
 
 @numba.njit
 def run(numbers, rounded, out):
@@ -115,14 +115,14 @@ def test_kernels_of_old_versions_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for folder in (old, new):
         (folder / "kept").mkdir(parents=True)
     os.utime(old, (0, 0))
-    found = compiling.cache_folder.__wrapped__()
+    found = cache.cache_folder.__wrapped__()
     assert found is not None
     assert found.parent == new.parent
     assert (found.is_dir(), new.is_dir(), old.is_dir()) == (True, True, False)
 
 
 def test_a_function_called_with_constants_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "cache_folder", lambda: None)  # as at a first start
+    monkeypatch.setattr(cache, "cache_folder", lambda: None)  # as at a first start
 
     @compiling.compiled
     def inner(x: int, y: int) -> int:
@@ -139,10 +139,10 @@ def test_a_function_called_with_constants_is_compiled_once(monkeypatch: pytest.M
 def test_compiling_loads_nobody_elses_packages() -> None:
     code = (
         "import sys, numpy\n"
-        "from repotune.infer.cpu.kernels import rows\n"
-        "from repotune.infer.cpu.kernels.team import address_of\n"
+        "from repotune.infer.cpu.kernels import rows, tables\n"
+        "from repotune.infer.cpu.kernels.tables import address_of\n"
         "x = numpy.ones(32, numpy.float32)\n"
-        "rows.activate(address_of(x), 16, rows.GELU, address_of(x))\n"
+        "rows.activate(address_of(x), 16, tables.GELU, address_of(x))\n"
         "assert not {'awkward', 'pyarrow'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from repotune.core.errors import UserError
 from repotune.infer.decoding import Sampling
 
 
@@ -39,6 +40,14 @@ class TextPiece:
     completion_tokens: int | None = None
 
 
+class RemoteError(UserError):
+    """A server that is asked failed; `status` is that of its refusal, where it was one."""
+
+    def __init__(self, message: str, hint: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
 class TextEngine(Protocol):
     """A completion engine over text. Any number of requests at once; the server orders them."""
 
@@ -54,7 +63,7 @@ class TextEngine(Protocol):
         """The completion, piece by piece; the last piece has a `finish`.
 
         Closing the iterator, or cancelling the task that reads it, closes the connection, by which servers know that
-        nobody waits any more. Raises UserError where the server cannot be reached, refuses, or stops in the middle.
+        nobody waits any more. Raises RemoteError where the server cannot be reached, refuses, or stops in the middle.
         """
 
     async def close(self) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 
 import httpx
 
-from repotune.infer.adapters.remote import CONNECT, SILENCE, RemoteEngine, RemoteError, authorised, reason
+from repotune.infer.adapters.completions import RemoteError
+from repotune.infer.adapters.remote import CONNECT, SILENCE, RemoteEngine, authorised, reason
 from repotune.tokenizer.encoding import Codec
 
 # Of different habits, so that no two tokenizers cut all of them alike into as many pieces.

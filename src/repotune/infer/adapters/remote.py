@@ -17,8 +17,7 @@ from typing import Any
 
 import httpx
 
-from repotune.core.errors import UserError
-from repotune.infer.adapters.completions import TextPiece, TextRequest
+from repotune.infer.adapters.completions import RemoteError, TextPiece, TextRequest
 from repotune.infer.prompts import continuation_prompt, infilling_prompt, other_files
 from repotune.tokenizer.encoding import Codec
 
@@ -30,14 +29,6 @@ _SHOWN = 300
 # so long asks on a connection that the server closes at that moment.
 _IDLE = 2.0
 _UNTRIMMED = 2**31  # as the room for a prompt: its whole text is encoded
-
-
-class RemoteError(UserError):
-    """A server that is asked failed; `status` is that of its refusal, where it was one."""
-
-    def __init__(self, message: str, hint: str | None = None, status: int | None = None) -> None:
-        super().__init__(message, hint)
-        self.status = status
 
 
 class RemoteEngine:

@@ -10,7 +10,7 @@ import torch
 
 from repotune.core.hardware import available_cores
 from repotune.infer.cpu.kernels.packing import pack_rows
-from repotune.infer.cpu.kernels.team import address_of
+from repotune.infer.cpu.kernels.tables import address_of
 from repotune.infer.cpu.packed import PIECE, Array, Bits, Matrix, PackedModel, group_of, round_up
 from repotune.model.attention import alibi_slopes, frequencies
 from repotune.model.configuration import ModelConfig

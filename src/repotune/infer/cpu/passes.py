@@ -12,19 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repotune.infer.cpu.kernels import tables
-from repotune.infer.cpu.kernels.attention import PAGE
-from repotune.infer.cpu.kernels.parts import MOST_FED, SCRATCH_QUERIES
-from repotune.infer.cpu.kernels.products import MATRIX_BYTES
-from repotune.infer.cpu.kernels.rows import GELU, GELU_TANH, SWIGLU
-from repotune.infer.cpu.kernels.tables import JOB_LONGS, LAYER_BYTES, MODEL_LONGS
-from repotune.infer.cpu.kernels.team import address_of
+from repotune.infer.cpu.kernels.tables import (
+    GELU,
+    GELU_TANH,
+    JOB_LONGS,
+    LAYER_BYTES,
+    MATRIX_BYTES,
+    MODEL_LONGS,
+    MOST_FED,
+    PAGE,
+    SCRATCH_QUERIES,
+    SWIGLU,
+    Longs,
+    address_of,
+)
 from repotune.infer.cpu.packed import SMALLEST_GROUP, Array, Matrix, PackedModel, group_of
 from repotune.infer.cpu.threads import Team
 from repotune.infer.engine import Cancelled, Logits
 from repotune.infer.paged.pages import Pages, Stream
 from repotune.model.configuration import ModelConfig
-
-Longs = NDArray[np.int64]
 
 # Rows computed in one pass. More share a read of the weights; fewer need less room.
 MOST_ROWS = 512

@@ -32,8 +32,8 @@ from repotune.infer.cpu.kernels.simd import (
     subtract,
     sum_of,
 )
+from repotune.infer.cpu.kernels.tables import PAGE
 
-PAGE = 16  # tokens: a vector of scores is a page
 _LOG2E = 1.4426950408889634
 _QUERIES = 4  # computed together, so that a load of keys or values serves four
 

@@ -19,7 +19,7 @@ from repotune.infer.cpu.kernels.parts import (
     compute_piece,
     pieces_of_part,
 )
-from repotune.infer.cpu.kernels.tables import get
+from repotune.infer.cpu.kernels.reading import get
 from repotune.infer.cpu.kernels.team import (
     await_pieces,
     await_work,

@@ -7,12 +7,13 @@ its keys and values only the rows whose logits are wanted are computed.
 from __future__ import annotations
 
 from repotune.infer.cpu.kernels import tables as t
-from repotune.infer.cpu.kernels.attention import PAGE, attend, remember, rotate
+from repotune.infer.cpu.kernels.attention import attend, remember, rotate
 from repotune.infer.cpu.kernels.compiling import compiled
-from repotune.infer.cpu.kernels.products import BITS, GROUP, INPUTS, OUTPUTS, PIECE, pieces_of, product
-from repotune.infer.cpu.kernels.rows import SWIGLU, activate, embed, normalise, quantise
+from repotune.infer.cpu.kernels.products import PIECE, pieces_of, product
+from repotune.infer.cpu.kernels.reading import get, layer_at
+from repotune.infer.cpu.kernels.rows import activate, embed, normalise, quantise
 from repotune.infer.cpu.kernels.simd import load, load_float, load_long, store, store_float, store_long
-from repotune.infer.cpu.kernels.tables import get, layer_at
+from repotune.infer.cpu.kernels.tables import BITS, GROUP, INPUTS, OUTPUTS, PAGE, SCRATCH_QUERIES, SWIGLU
 from repotune.infer.cpu.kernels.team import read
 
 # In their order: those of a layer, one before the first, two behind the last.
@@ -20,8 +21,6 @@ from repotune.infer.cpu.kernels.team import read
     TO_QKV, QKV_PART, PLACE, ATTEND, TO_OUTPUT, OUTPUT_PART, TO_UP, UP_PART, DOWN_PART, EMBED, TO_LOGITS, LOGITS_PART,
 ) = range(12)  # fmt: skip
 
-SCRATCH_QUERIES = 128  # the most queries of a block: rows times heads that share a key-value head
-MOST_FED = 128  # the most of the hidden numbers that are computed together: whole groups of the next product
 _ROWS_A_PIECE = 8
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from repotune.infer.cpu.kernels import tiles
 from repotune.infer.cpu.kernels.compiling import compiled
 from repotune.infer.cpu.kernels.simd import add, fill, load, load_long, store
-
-# A matrix as the kernels see it: eight longs. Addresses are 0 where there is nothing.
-WEIGHTS, SCALES, BIAS, INPUTS, OUTPUTS, GROUP, BITS = 0, 8, 16, 24, 32, 40, 48
-MATRIX_BYTES = 64
+from repotune.infer.cpu.kernels.tables import BIAS, BITS, GROUP, INPUTS, OUTPUTS, SCALES, WEIGHTS
 
 PIECE = tiles.OUTPUTS
 _PANELS = tiles.PANELS

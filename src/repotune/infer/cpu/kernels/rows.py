@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from repotune.infer.cpu.kernels.compiling import compiled
-from repotune.infer.cpu.kernels.products import BITS, GROUP, INPUTS, SCALES, WEIGHTS
 from repotune.infer.cpu.kernels.simd import (
     Vector,
     add,
@@ -33,9 +32,7 @@ from repotune.infer.cpu.kernels.simd import (
     whole,
     with_sign,
 )
-
-# Activations of the feed-forward layer, as numbers that compiled code can compare.
-SWIGLU, GELU, GELU_TANH = 0, 1, 2
+from repotune.infer.cpu.kernels.tables import BITS, GELU_TANH, GROUP, INPUTS, SCALES, SWIGLU, WEIGHTS
 
 _LOG2E = 1.4426950408889634
 

@@ -11,26 +11,18 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
-from numpy.typing import NDArray
 
 from repotune.infer.cpu.kernels.compiling import compiled
 from repotune.infer.cpu.kernels.simd import call, operation
+from repotune.infer.cpu.kernels.tables import BUSY, DONE, HALT, WORK
 
-# Where each number of the shared state lies, in bytes; each has a cache line of its own. WORK says everything of the
-# part under way in one number, so that a piece is taken whole or not at all: layer, part, how many pieces it has, and
-# how many of them are taken.
-WORK, DONE, BUSY, HALT = 0, 128, 256, 384
-STATE_BYTES = 512
 _COUNT_BITS, _PART_BITS = 20, 4
 _MASK = (1 << _COUNT_BITS) - 1
 
 _SPINS_BEFORE_YIELD = 2_000  # some 30 µs: a piece takes less, unless its thread was taken off its core
 _SPINS_BEFORE_SLEEP = 3_000  # some 400 µs: longer than Python takes from one token to the next
-
-Longs = NDArray[np.int64]
 
 _LONG = ir.IntType(64)
 
@@ -134,14 +126,3 @@ def await_work(team: int) -> int:
         if spins > _SPINS_BEFORE_YIELD:
             give_way()
     return -1
-
-
-def new_state() -> Longs:
-    """The shared state of a team, all zero."""
-    return np.zeros(STATE_BYTES // 8, np.int64)
-
-
-def address_of(array: NDArray[Any]) -> int:
-    """Where the first number of `array` lies."""
-    address: int = array.ctypes.data
-    return address
