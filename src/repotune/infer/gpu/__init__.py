@@ -1,0 +1,1 @@
+"""Our engine on a GPU: torch, compiled and captured. It has been run on CPUs alone."""
