@@ -191,6 +191,19 @@ def test_the_ngram_knows_what_it_has_read(workspace) -> None:
     assert sum(completer.complete(item) == item.expected for item in items) >= 8
 
 
+def test_an_answer_is_trimmed_as_the_server_trims_it(workspace) -> None:
+    """What stands behind the cursor already is no answer, though it is what comes next."""
+    store = TokenStore(workspace.folders["tokens"], "train")
+    text = workspace.codec.decode(store.document(5).tolist())
+    model = train_ngram(workspace.folders["tokens"], workspace.codec, 256)
+    completer = NgramCompleter(model, workspace.codec, 256)
+    items = draw_items([HeldOut(text, store.path(5), "Python", "")], ["rest"], 20, seed=1)
+    right = [item for item in items if completer.complete(item) == item.expected]
+    assert len(right) >= 8
+    there = [replace(item, suffix=item.expected + item.suffix, expected="") for item in right]
+    assert [completer.complete(item) for item in there] == [""] * len(right)
+
+
 def test_the_ngram_needs_fewer_bits_for_what_it_has_read(workspace, held_out: list[HeldOut]) -> None:
     store = TokenStore(workspace.folders["tokens"], "train")
     text = workspace.codec.decode(store.document(5).tolist())

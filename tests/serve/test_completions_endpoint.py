@@ -14,9 +14,9 @@ import pytest
 from repotune.infer.decoding import Sampling, generate
 from repotune.infer.opening import open_engine
 from repotune.infer.prompts import continuation_prompt, infilling_prompt
+from repotune.infer.statement import Statement, load_parser
+from repotune.infer.trimming import trim
 from repotune.serve.exchange import BODY_LIMIT
-from repotune.serve.postprocess import trim
-from repotune.serve.syntax import Statement, load_parser
 from repotune.tokenizer.encoding import load_codec
 
 CONTEXT = 256

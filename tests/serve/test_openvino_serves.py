@@ -16,7 +16,7 @@ from repotune.core.settings import ServeSettings
 from repotune.infer.adapters.openvino import open_openvino
 from repotune.infer.decoding import Sampling, generate
 from repotune.infer.prompts import infilling_prompt
-from repotune.serve.postprocess import trim
+from repotune.infer.trimming import trim
 from repotune.serve.run import BoundServer, open_server
 from repotune.tokenizer.encoding import load_codec
 

@@ -17,8 +17,8 @@ from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.settings import ServeSettings
 from repotune.infer.prompts import infilling_prompt
+from repotune.infer.trimming import trim
 from repotune.release.gguf import write_gguf
-from repotune.serve.postprocess import trim
 from repotune.serve.process import running_server
 from repotune.serve.run import BoundServer, open_server
 from repotune.tokenizer.encoding import load_codec

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repotune.infer.decoding import Piece, Sampling
+from repotune.infer.statement import Statement, load_parser
+from repotune.infer.trimming import Trimmer, trim
 from repotune.serve.completion import Completer
 from repotune.serve.metrics import Metrics
-from repotune.serve.postprocess import Trimmer, trim
 from repotune.serve.source import Ask
-from repotune.serve.syntax import Statement, load_parser
 from repotune.serve.typed_through import Told
 
 

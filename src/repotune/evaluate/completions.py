@@ -1,9 +1,10 @@
 """What each contestant writes into a hole. Greedy: the likeliest token at every step, no sampling, no retries.
 
-All answers are cut the same way before they are scored: arguments at the bracket that closes the call, everything else
-after as many lines as were taken out; where nothing was, after the first line that says something. The cut says nothing
-to a contestant, which never sees what it has to write or how long that is; it spares everyone what they would have
-written beyond. An answer also ends at an end token or after MOST_TOKENS.
+All answers are trimmed as a server trims them (`infer.trimming`), and cut the same way before they are scored:
+arguments at the bracket that closes the call, everything else after as many lines as were taken out; where nothing was,
+after the first line that says something. The cut says nothing to a contestant, which never sees what it has to write or
+how long that is; it spares everyone what they would have written beyond. An answer also ends at an end token or after
+MOST_TOKENS.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from repotune.evaluate.own_code.retrieval import Piece
 from repotune.infer.decoding import Sampling, generate
 from repotune.infer.engine import Engine
 from repotune.infer.prompts import infilling_prompt
+from repotune.infer.trimming import open_trimmer
 from repotune.tokenizer.encoding import Codec
 
 MOST_TOKENS: dict[Kind, int] = {
@@ -95,12 +97,12 @@ def complete_by_engine(engine: Engine, codec: Codec, item: Item, prompt: Sequenc
     """The answer of a network to `prompt`, by default that of the file alone: prefix, suffix and path."""
     if prompt is None:
         prompt = item_prompt(codec, item, engine.context)
-    text = ""
+    text, trimmer = "", open_trimmer(item.prefix, item.suffix, item.file.path)
     for piece in generate(engine, codec, prompt, Sampling(), _most_tokens(item, engine.context), heal=True):
-        text += piece.text
-        if cut(item, text) != text:
-            break
-    return cut(item, text)
+        text += trimmer.feed(piece.text)
+        if trimmer.done or cut(item, text) != text:
+            return cut(item, text)
+    return cut(item, text + trimmer.finish())
 
 
 def _most_tokens(item: Item, context: int) -> int:
@@ -132,7 +134,8 @@ class NgramCompleter:
             text = written.decode(errors="replace")
             if cut(item, text) != text:
                 break
-        return cut(item, written.decode(errors="replace"))
+        trimmer = open_trimmer(item.prefix, item.suffix, item.file.path)
+        return cut(item, trimmer.feed(written.decode(errors="replace")) + trimmer.finish())
 
     def hole_bits(self, item: Item) -> float:
         """The bits that it needs for what stood in the hole."""

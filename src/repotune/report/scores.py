@@ -48,8 +48,9 @@ def scores_section(results: Json) -> Section:
         f"{_SERVED_TEXT if judged == 'served' else ''}"
         "All contestants get the same tokenizer and the same held-out files; the network also sees what follows a "
         "hole. The n-gram counts every sequence of the training tokens and of the file so far. Answers are greedy, "
-        "and cut where the hole ends in lines, or in brackets for arguments; where nothing is needed, nothing must be "
-        "written. Identifier F1 compares the names used; bits per byte are those of the text taken out. Intervals are "
+        "trimmed as a server trims them, and cut where the hole ends in lines, or in brackets for arguments; where "
+        "nothing is needed, nothing must be written. Identifier F1 compares the names used; bits per byte are those of "
+        "the text taken out. Intervals are "
         f"95 %, clustered by file. {_later_text(results['later'])}"
     )
     infilling = results["infilling"]

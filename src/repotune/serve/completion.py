@@ -10,11 +10,10 @@ from typing import Any, Literal
 from starlette.concurrency import run_in_threadpool
 
 from repotune.infer.decoding import Token
+from repotune.infer.trimming import Trimmer, open_trimmer
 from repotune.serve.attribution import Attribution
 from repotune.serve.metrics import Metrics
-from repotune.serve.postprocess import Trimmer
 from repotune.serve.source import Ask, Reply, Source
-from repotune.serve.syntax import Statement, load_parser
 from repotune.serve.typed_through import Answers, Told
 
 Finish = Literal["stop", "length"]
@@ -43,11 +42,9 @@ class Completer:
             self._metrics.typed_through()
             return Completion(ask, told, None, self._metrics, self._answers, self._attribution, arrived)
         reply = await self._source.reply(ask)
-        # A grammar's first loading goes on beside the model's work.
-        parser = await run_in_threadpool(load_parser, ask.path) if ask.suffix is not None and ask.path else None
         trimmer = None
-        if ask.suffix is not None:
-            trimmer = Trimmer(ask.prefix, ask.suffix, parser and Statement(parser, ask.prefix))
+        if ask.suffix is not None:  # a grammar's first loading goes on beside the model's work
+            trimmer = await run_in_threadpool(open_trimmer, ask.prefix, ask.suffix, ask.path)
         return Completion(ask, reply, trimmer, self._metrics, self._answers, self._attribution, arrived)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from repotune import __version__
 from repotune.core.artefact import digest
 from repotune.core.console import Console, Progress
 from repotune.evaluate.comparison.contestants import Contestant
@@ -78,8 +79,10 @@ def ask_all(
 
 
 def _ask(contestant: Contestant, asked: Questions, folder: Path, console: Console) -> Kept:
-    # What an answer depends on beside the model and the question; another version of torch may round otherwise.
+    # What an answer depends on beside the model and the question; another version of torch may round otherwise, one of
+    # ours trim otherwise.
     circumstances = [
+        __version__,
         contestant.contents,
         asked.contents(),
         contestant.weights,

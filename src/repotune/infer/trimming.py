@@ -9,7 +9,7 @@ The rules, each known from completion engines in use (Tabby's postprocess, llama
 4. The third equal line in a row ends the completion before it.
 5. Blanks at the end are dropped, unless code stands to the right of the cursor.
 6. Where a grammar of the language is at hand: when the statement on the cursor's line fills several lines and has
-   ended, the next line at the cursor's indentation ends the completion before it (`syntax`).
+   ended, the next line at the cursor's indentation ends the completion before it (`statement`).
 
 Streaming gives the same text as waiting for the end: `Trimmer` passes on only what no later piece can take away. It
 holds back blanks (they stay only if something follows), a line that so far reads like one that would end the
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from repotune.serve.syntax import Statement, indentation
+from repotune.infer.statement import Statement, indentation, load_parser
 
 _OPENERS, _CLOSERS = "([{", ")]}"
 
@@ -118,6 +118,13 @@ class Trimmer:
             if self._repeats_rest(len(text), length):
                 return text[:-length]
         return text if self._rest and text.strip() else text.rstrip()
+
+
+def open_trimmer(prefix: str, suffix: str, path: str) -> Trimmer:
+    """The trimmer of a completion in the file `path`, whose extension tells the grammar; without one rule 6 is left
+    out. The first of a language loads its grammar, in a third of a second."""
+    parser = load_parser(path) if path else None
+    return Trimmer(prefix, suffix, parser and Statement(parser, prefix))
 
 
 def trim(prefix: str, suffix: str, completion: str, statement: Statement | None = None) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repotune.serve.postprocess import Trimmer, trim
+from repotune.infer.trimming import Trimmer, trim
 
 
 @dataclass(frozen=True)
