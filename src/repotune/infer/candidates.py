@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from repotune import __version__
 from repotune.core.errors import UserError
 from repotune.core.hardware import has_bf16
+from repotune.infer.cpu.kernels.cache import kernels_version
 from repotune.infer.cpu.packed import packable, packed_name
 from repotune.infer.engine import Engine
 from repotune.infer.opening import BITS, Weights, has_gpu, open_ours, open_torch
@@ -44,7 +44,7 @@ class Candidate:
     def version(self) -> str:
         """Of what computes: another one is measured anew."""
         if self.engine == "ours":
-            return f"{__version__} numba {version('numba')}"
+            return kernels_version()
         return version(self.engine)
 
     def open(self, folder: Path, threads: int | None = None) -> Engine:

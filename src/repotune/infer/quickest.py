@@ -11,7 +11,6 @@ a file that cannot be read. Processes that start at once wait for the first of t
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from repotune.core.artefact import digest, write_atomically
 from repotune.core.console import Console
 from repotune.core.errors import UserError
 from repotune.core.hardware import available_cores, processor_name
+from repotune.core.user_cache import user_cache
 from repotune.infer.candidates import Candidate
 from repotune.infer.engine import Engine
 from repotune.infer.speed import Speed, measure
@@ -128,8 +128,7 @@ def _facts(found: Sequence[Candidate], model: str) -> dict[str, Any]:
 
 
 def _folder() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "repotune" / "engines"
+    return user_cache() / "engines"
 
 
 def _path(model: str) -> Path:

@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from repotune.core.errors import UserError
+from repotune.core.user_cache import user_cache
 
 _SECONDS = 600  # Go compiles its standard library where the distribution does not bring it compiled
 
 
 def cache_folder() -> Path:
-    """Where prepared things are kept, as XDG has it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "repotune" / "languages"
+    """Where prepared things are kept."""
+    return user_cache() / "languages"
 
 
 def prepared(name: str, made_of: Sequence[str], prepare: Callable[[Path], None]) -> Path:

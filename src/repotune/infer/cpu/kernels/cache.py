@@ -11,19 +11,26 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
+from repotune.core.user_cache import user_cache
+
 _KEPT_SECONDS = 30 * 24 * 3600  # of versions before this one
+
+
+@lru_cache(1)
+def kernels_version() -> str:
+    """What the kernels are compiled from, in sixteen letters."""
+    sources = hashlib.sha256(f"numba {version('numba')} llvmlite {version('llvmlite')}".encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        sources.update(path.read_bytes())
+    return sources.hexdigest()[:16]
 
 
 @lru_cache(1)
 def cache_folder() -> Path | None:
     """Where compiled code is kept: in the user's cache, or beside temporary files where that cannot be written; None
     where neither is ours alone, as code is loaded from there."""
-    sources = hashlib.sha256(f"numba {version('numba')} llvmlite {version('llvmlite')}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        sources.update(path.read_bytes())
-    name = f"kernels-{sources.hexdigest()[:16]}"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "repotune"
-    for folder in (home / name, Path(tempfile.gettempdir()) / f"repotune-{os.getuid()}" / name):
+    name = f"kernels-{kernels_version()}"
+    for folder in (user_cache() / name, Path(tempfile.gettempdir()) / f"repotune-{os.getuid()}" / name):
         try:
             if not folder.is_dir():
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
