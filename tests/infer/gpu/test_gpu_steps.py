@@ -21,7 +21,7 @@ from repotune.infer.gpu.model import GpuModel
 from repotune.infer.gpu.passes import GpuPasses
 from repotune.infer.gpu.places import PAGE
 from repotune.infer.gpu.products import Precision
-from repotune.infer.gpu.steps import _INDUCTOR, _through
+from repotune.infer.gpu.stages import INDUCTOR, PLAIN
 from repotune.infer.paged.engine import PagedEngine
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
@@ -85,7 +85,7 @@ def test_one_layer_is_compiled_for_all() -> None:
     before = counters["stats"]["unique_graphs"]
     engine.step(1)
     computed.settle()
-    assert counters["stats"]["unique_graphs"] == before + 3  # what begins, a layer, what finishes
+    assert counters["stats"]["unique_graphs"] == before + len(PLAIN)
 
 
 def test_spare_rows_and_their_compilation_touch_no_page_of_a_stream() -> None:
@@ -153,18 +153,18 @@ def test_inductor_reads_keys_and_values_where_they_lie(shape: dict[str, Any], pr
     with torch.no_grad():
         _, rows = model.begin(torch.from_numpy(bucket.job((), computed.pages.count)))
         x_RD = torch.randn(4, model.config.width)
-        expected = model.layers[0](x_RD, rows, held)
-        compiled = torch.compile(_through, fullgraph=True, dynamic=False)
-        given, (code,) = run_and_get_code(compiled, model.layers[0], x_RD, rows, held)
+        expected = PLAIN.layer(model.layers[0], x_RD, rows, held)
+        compiled = PLAIN.compiled("inductor", CPU)
+        given, codes = run_and_get_code(compiled.layer, model.layers[0], x_RD, rows, held)
     torch.testing.assert_close(given, expected, atol=0.05 if precision == "int8" else 1e-4, rtol=0.01)
     seen = bucket.rows * bucket.pages * PAGE * model.config.kv_heads * model.config.head_width
     sizes = [
         np.prod([int(side) for side in shape.split(",") if side.strip()])
-        for shape in re.findall(r"= empty_strided_cpu\(\(([\d, ]+)\)", code)
+        for shape in re.findall(r"= empty_strided_cpu\(\(([\d, ]+)\)", "".join(codes))
     ]
     assert sizes
     assert max(sizes) < seen
 
 
 def test_inductor_knows_what_it_is_asked_for_on_a_gpu() -> None:
-    assert set(_INDUCTOR) <= set(list_options())
+    assert set(INDUCTOR) <= set(list_options())

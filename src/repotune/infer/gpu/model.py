@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from repotune.infer.gpu.places import TOKEN, Held, Order, Place, Rows
+from repotune.infer.gpu.places import TOKEN, Held, Order, Parts, Rows
 from repotune.infer.gpu.products import Precision, Product, product_of
 from repotune.model.configuration import ModelConfig
 from repotune.model.network import Network
@@ -29,7 +29,7 @@ class GpuModel:
         self.order = Order(config, device)
         self._embedding = product_of(state["embedding.weight"], None, precision, device)
         self._head = self._embedding if config.tied else product_of(state["head.weight"], None, precision, device)
-        self._norm = Norm(config, state, "norm", device)
+        self._norm = Norm(config, state, "norm", self.dtype, device)
         self.layers = [Layer(config, state, index, precision, device) for index in range(config.layers)]
 
     @property
@@ -45,28 +45,36 @@ class GpuModel:
         """The stream before the first layer of a job's rows, and where they stand."""
         return self.embed(job_RC[:, TOKEN]), Rows.of(job_RC, self.order)
 
-    def finish(self, x_RD: Tensor) -> Tensor:
-        """Logits R×V (float32) of the stream behind the last layer."""
-        return self._head(self._norm(x_RD).to(self.dtype)).float()
+    def end(self, x_RD: Tensor) -> Tensor:
+        """The stream behind the last layer, normed."""
+        return self._norm(x_RD)
+
+    def logits(self, normed_RD: Tensor) -> Tensor:
+        """R×V (float32) of what `end` gave."""
+        return self._head(normed_RD).float()
 
 
 class Norm:
-    """RMSNorm, or LayerNorm with or without bias, in float32: the network's module `name`."""
+    """RMSNorm, or LayerNorm with or without bias, in float32 and given in `dtype`: the network's module `name`."""
 
-    def __init__(self, config: ModelConfig, state: Mapping[str, Tensor], name: str, device: torch.device) -> None:
+    def __init__(
+        self, config: ModelConfig, state: Mapping[str, Tensor], name: str, dtype: torch.dtype, device: torch.device
+    ) -> None:
         bias_D = state.get(f"{name}.bias")
         self._weight_D = state[f"{name}.weight"].detach().to(device, torch.float32)
         self._bias_D = None if bias_D is None else bias_D.detach().to(device, torch.float32)
-        self._rms, self._epsilon = config.norm == "rms", config.norm_epsilon
+        self._rms, self._epsilon, self._dtype = config.norm == "rms", config.norm_epsilon, dtype
 
     def __call__(self, x_RD: Tensor) -> Tensor:
+        shape = self._weight_D.shape
         if self._rms:
-            return F.rms_norm(x_RD, self._weight_D.shape, self._weight_D, self._epsilon)
-        return F.layer_norm(x_RD, self._weight_D.shape, self._weight_D, self._bias_D, self._epsilon)
+            return F.rms_norm(x_RD, shape, self._weight_D, self._epsilon).to(self._dtype)
+        return F.layer_norm(x_RD, shape, self._weight_D, self._bias_D, self._epsilon).to(self._dtype)
 
 
 class Layer:
-    """Attention and feed-forward of layer `index`, from the network's state (`repotune.model.network`)."""
+    """Attention and feed-forward of layer `index`, from the network's state (`repotune.model.network`), in the pieces
+    that are compiled (`stages.py`). What passes between them is in the type of products, but for the stream."""
 
     def __init__(
         self, config: ModelConfig, state: Mapping[str, Tensor], index: int, precision: Precision, device: torch.device
@@ -84,8 +92,8 @@ class Layer:
         self._gated = config.activation == "swiglu"
         self._approximate = "tanh" if config.activation == "gelu-tanh" else "none"
         self._dtype = torch.float32 if precision == "f32" else torch.bfloat16
-        self._attention_norm = Norm(config, state, f"{block}.attention_norm", device)
-        self._feed_forward_norm = Norm(config, state, f"{block}.feed_forward_norm", device)
+        self._attention_norm = Norm(config, state, f"{block}.attention_norm", self._dtype, device)
+        self._feed_forward_norm = Norm(config, state, f"{block}.feed_forward_norm", self._dtype, device)
         self._qkv = product("attention.query", "attention.key", "attention.value")
         self._output = product("attention.output")
         self._up = product("feed_forward.gate", "feed_forward.up") if self._gated else product("feed_forward.up")
@@ -95,27 +103,37 @@ class Layer:
     def products(self) -> tuple[Product, ...]:
         return self._qkv, self._output, self._up, self._down
 
-    def __call__(self, x_RD: Tensor, place: Place, held: Held) -> Tensor:
-        """`x_RD` after this layer; the rows' keys and values are in `held` from then on."""
-        x_RD = x_RD + self._attention(self._attention_norm(x_RD), place, held)
-        hidden_RF = self._up(self._feed_forward_norm(x_RD).to(self._dtype)).float()
-        if self._gated:
-            gate_RF, up_RF = hidden_RF.chunk(2, dim=-1)
-            hidden_RF = F.silu(gate_RF) * up_RF
-        else:
-            hidden_RF = F.gelu(hidden_RF, approximate=self._approximate)
-        return x_RD + self._down(hidden_RF.to(self._dtype))
+    def enter(self, x_RD: Tensor) -> Tensor:
+        """The stream, normed for attention."""
+        return self._attention_norm(x_RD)
 
-    def _attention(self, x_RD: Tensor, place: Place, held: Held) -> Tensor:
-        R, K, G, E = len(x_RD), self._kv_heads, self._groups, self._head_width
-        qkv_RHE = self._qkv(x_RD.to(self._dtype)).float().view(R, (G + 2) * K, E)
+    def project(self, normed_RD: Tensor, place: Rows | Parts, held: Held) -> Tensor:
+        """Queries R×K×G×E; the rows' keys and values are in `held` from then on."""
+        R, K, G, E = len(normed_RD), self._kv_heads, self._groups, self._head_width
+        qkv_RHE = self._qkv(normed_RD).float().view(R, (G + 2) * K, E)
         query_RHE, key_RKE, value_RKE = qkv_RHE[:, : G * K], qkv_RHE[:, G * K : -K], qkv_RHE[:, -K:]
         if place.rotation is not None:
             query_RHE, key_RKE = rotate(query_RHE, *place.rotation), rotate(key_RKE, *place.rotation)
         held.keys[place.slots] = key_RKE.to(self._dtype)
         held.values[place.slots] = value_RKE.to(self._dtype)
-        mixed_RKGE = place.attend(query_RHE.to(self._dtype).view(R, K, G, E), held)
-        return self._output(mixed_RKGE.reshape(R, G * K * E).to(self._dtype))
+        return query_RHE.to(self._dtype).view(R, K, G, E)
+
+    def add(self, x_RD: Tensor, mixed_RD: Tensor) -> tuple[Tensor, Tensor]:
+        """The stream behind attention, and normed for the feed-forward half."""
+        x_RD = x_RD + self._output(mixed_RD)
+        return x_RD, self._feed_forward_norm(x_RD)
+
+    def feed(self, normed_RD: Tensor) -> Tensor:
+        """What the activation lets through, R×F."""
+        hidden_RF = self._up(normed_RD).float()
+        if self._gated:
+            gate_RF, up_RF = hidden_RF.chunk(2, dim=-1)
+            return (F.silu(gate_RF) * up_RF).to(self._dtype)
+        return F.gelu(hidden_RF, approximate=self._approximate).to(self._dtype)
+
+    def leave(self, x_RD: Tensor, active_RF: Tensor) -> Tensor:
+        """The stream behind the layer."""
+        return x_RD + self._down(active_RF)
 
 
 def rotate(x_RHE: Tensor, cosine_R1E: Tensor, sine_R1E: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from repotune.infer.engine import Cancelled, Logits
 from repotune.infer.gpu.jobs import Piece
 from repotune.infer.gpu.model import GpuModel
 from repotune.infer.gpu.places import PAGE, Held, Part, Parts
+from repotune.infer.gpu.stages import PLAIN
 from repotune.infer.gpu.steps import Steps
 from repotune.infer.paged.pages import Pages, Stream
 
@@ -104,8 +105,8 @@ class GpuPasses:
         x_RD = self._model.embed(ids_R)
         for layer, held in zip(self._model.layers, self._held, strict=True):
             self._check()
-            x_RD = layer(x_RD, place, held)
-        return self._model.finish(x_RD[_wanted(pieces)])
+            x_RD = PLAIN.layer(layer, x_RD, place, held)
+        return PLAIN.finish(self._model, x_RD[_wanted(pieces)])
 
     def _split(self, pieces: Sequence[Piece], logits_WV: Tensor) -> dict[Piece, Logits]:
         """Each piece's rows of `logits_WV`, on the host: pinned there, which is five times as fast to copy to."""

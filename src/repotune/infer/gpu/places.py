@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,21 +31,6 @@ class Held(NamedTuple):
     values: Tensor
 
 
-class Place(Protocol):
-    """What a layer asks of where its rows stand."""
-
-    @property
-    def rotation(self) -> tuple[Tensor, Tensor] | None:
-        """RoPE's cosines and sines, R×1×E."""
-
-    @property
-    def slots(self) -> Tensor:
-        """Where the rows' own keys and values go, R."""
-
-    def attend(self, query_RKGE: Tensor, held: Held) -> Tensor:
-        """softmax(query · keysᵀ / √E + bias) · values, R×K×G×E, over what each row sees."""
-
-
 class Order:
     """What a model knows of order, on its device."""
 
@@ -57,7 +42,7 @@ class Order:
         self._slopes_KG = None if slopes_H is None else slopes_H.view(config.kv_heads, self.groups)
 
     def rotation(self, positions_R: Tensor) -> tuple[Tensor, Tensor] | None:
-        """See `Place.rotation`."""
+        """RoPE's cosines and sines at `positions_R`, R×1×E."""
         if self._slopes_KG is not None:
             return None
         cosine_RE, sine_RE = rotations(self._config, positions_R)
@@ -75,8 +60,15 @@ class Order:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows that each look up their own pages: steps of any streams, and a few tokens after one another of one. `seen`
-    are the slots that they see, R×S, and `bias` is added to the scores (`Order.bias`)."""
+    """Rows that each look up their own pages: steps of any streams, and a few tokens after one another of one.
+
+    Their `rotation` (`Order.rotation`), the `slots` of their own keys and values, R, those `seen` by them, R×S, and the
+    `bias` that is added to their scores (`Order.bias`).
+
+    Compiled, looking up becomes part of the sums, so that keys and values are read once and never gathered: at 32 rows
+    of 640 tokens a copy would triple 2.7 GB beside the 6.6 GB of replit-code-v1.5-3b's weights. Op by op these sums
+    would hold all products, and plain matrix products are the better way.
+    """
 
     rotation: tuple[Tensor, Tensor] | None
     slots: Tensor
@@ -92,23 +84,24 @@ class Rows:
         distance_RS = (positions_R - job_RC[:, ORIGIN])[:, None] - time_S
         return cls(order.rotation(positions_R), job_RC[:, SLOT], seen_RS, order.bias(distance_RS))
 
-    def attend(self, query_RKGE: Tensor, held: Held) -> Tensor:
-        """See `Place.attend`.
-
-        Compiled, the look-up becomes part of two sums, so that keys and values are read once and never gathered: at 32
-        rows of 640 tokens a copy would triple 2.7 GB beside the 6.6 GB of replit-code-v1.5-3b's weights. Op by op these
-        sums would hold all products, and plain matrix products are the better way.
-        """
+    def weigh(self, query_RKGE: Tensor, held: Held) -> Tensor:
+        """softmax(query · keysᵀ / √E + bias), R×K×G×S, float32."""
         keys_RKSE = held.keys[self.seen].transpose(1, 2)
-        values_RKSE = held.values[self.seen].transpose(1, 2)
-        scale = query_RKGE.shape[-1] ** -0.5
         if torch.compiler.is_compiling():
             scores_RKGS = (query_RKGE[:, :, :, None].float() * keys_RKSE[:, :, None].float()).sum(-1)
-            weights_RKGS = (scores_RKGS * scale + self.bias).softmax(-1)
-            mixed_RKGE: Tensor = (weights_RKGS[..., None] * values_RKSE[:, :, None].float()).sum(-2)
-            return mixed_RKGE
-        scores_RKGS = (query_RKGE @ keys_RKSE.transpose(-1, -2)).float() * scale + self.bias
-        return torch.matmul(scores_RKGS.softmax(-1).to(values_RKSE.dtype), values_RKSE)
+        else:
+            scores_RKGS = (query_RKGE @ keys_RKSE.transpose(-1, -2)).float()
+        scale: float = query_RKGE.shape[-1] ** -0.5
+        return torch.softmax(scores_RKGS * scale + self.bias, -1)
+
+    def mix(self, weights_RKGS: Tensor, held: Held) -> Tensor:
+        """weights · values, R×(H·E) in the type of the values."""
+        values_RKSE = held.values[self.seen].transpose(1, 2)
+        if torch.compiler.is_compiling():
+            mixed_RKGE = (weights_RKGS[..., None] * values_RKSE[:, :, None].float()).sum(-2).to(values_RKSE.dtype)
+        else:
+            mixed_RKGE = weights_RKGS.to(values_RKSE.dtype) @ values_RKSE
+        return mixed_RKGE.flatten(1)
 
 
 @dataclass(frozen=True)
@@ -132,15 +125,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """Long pieces, each of one stream, one after another."""
+    """Long pieces, each of one stream, one after another; their rows' `rotation` and `slots` are as those of `Rows`."""
 
     rotation: tuple[Tensor, Tensor] | None
     slots: Tensor
     parts: Sequence[Part]
 
     def attend(self, query_RKGE: Tensor, held: Held) -> Tensor:
-        """See `Place.attend`. The queries of a group are stacked along time, so that torch's fused kernel, which never
-        holds all scores, needs no key repeated whatever the family."""
+        """softmax(query · keysᵀ / √E + bias) · values, R×(H·E). The queries of a group are stacked along time, so that
+        torch's fused kernel, which never holds all scores, needs no key repeated whatever the family."""
         mixed = []
         for part in self.parts:
             query_KGRE = query_RKGE[part.first : part.end].permute(1, 2, 0, 3)
@@ -149,4 +142,4 @@ class Parts:
             query_KQE = query_KGRE.reshape(1, K, G * R, E)
             mixed_KQE = F.scaled_dot_product_attention(query_KQE, keys_KSE, values_KSE, part.bias)
             mixed.append(mixed_KQE.view(K, G, R, E).permute(2, 0, 1, 3))
-        return torch.cat(mixed)
+        return torch.cat(mixed).flatten(1)

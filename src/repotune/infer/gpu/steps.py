@@ -2,8 +2,6 @@
 
 A bucket is first computed op by op, at once. A thread compiles it beside that, a minute where Inductor has not seen the
 shape on this machine before and seconds where it has, captures it between two passes (a moment) and puts it in place.
-One layer is compiled and serves all, since weights are arguments: a thirtieth of the time for a whole network, and what
-no compiler could fuse across layers anyway is what the graph takes the launches from.
 """
 
 from __future__ import annotations
@@ -11,37 +9,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from repotune.infer.gpu.graphs import Capturer, Step
 from repotune.infer.gpu.jobs import Bucket, Piece
-from repotune.infer.gpu.model import GpuModel, Layer
-from repotune.infer.gpu.places import Held, Rows
+from repotune.infer.gpu.model import GpuModel
+from repotune.infer.gpu.places import Held
+from repotune.infer.gpu.stages import PLAIN, Stages
 
 _log = logging.getLogger("repotune.infer")
 
-# For a GPU. Products with one row are taken apart only where coordinate descent tunes the kernel, and int8 weights are
-# converted within a product of several rows only where products are chosen by trial (torch/_inductor/decomposition.py
-# and scheduler.py).
-_INDUCTOR = {"coordinate_descent_tuning": True, "max_autotune_gemm": True}
 # Shapes of one function before Dynamo gives up: seven numbers of rows times as many of pages, at most.
 _SHAPES = 64
-
-
-def _begin(model: GpuModel, job_RC: Tensor) -> tuple[Tensor, Rows]:
-    return model.begin(job_RC)
-
-
-def _through(layer: Layer, x_RD: Tensor, rows: Rows, held: Held) -> Tensor:
-    return layer(x_RD, rows, held)
-
-
-def _finish(model: GpuModel, x_RD: Tensor) -> Tensor:
-    return model.finish(x_RD)
 
 
 class Steps:
@@ -55,7 +37,7 @@ class Steps:
         self, model: GpuModel, held: Sequence[Held], empty_page: int, alone: threading.Lock, compiler: str | None
     ) -> None:
         self._model, self._held, self._empty_page, self._alone = model, held, empty_page, alone
-        self._compiled = None if compiler is None else self._compile(compiler)
+        self._compiled = None if compiler is None else PLAIN.compiled(compiler, model.device)
         self._capture = Capturer(model.device) if model.device.type == "cuda" and compiler else None
         self._ready: dict[Bucket, Step] = {}
         self._asked: set[Bucket] = set()
@@ -74,7 +56,7 @@ class Steps:
         if step is not None:
             return step(job)[:rows]
         self._ask(bucket)
-        return self._run((_begin, _through, _finish), job.to(self._model.device))[:rows]
+        return self._run(PLAIN, job.to(self._model.device))[:rows]
 
     def settle(self) -> None:
         """Waits until all buckets asked for are in place. Raises what their compiler raised."""
@@ -83,20 +65,11 @@ class Steps:
         if self._error:
             raise self._error
 
-    def _run(self, functions: tuple[Callable[..., Any], ...], job_RC: Tensor) -> Tensor:
-        begin, through, finish = functions
-        x_RD, rows = begin(self._model, job_RC)
+    def _run(self, stages: Stages, job_RC: Tensor) -> Tensor:
+        x_RD, rows = stages.begin(self._model, job_RC)
         for layer, held in zip(self._model.layers, self._held, strict=True):
-            x_RD = through(layer, x_RD, rows, held)
-        logits_RV: Tensor = finish(self._model, x_RD)
-        return logits_RV
-
-    def _compile(self, backend: str) -> tuple[Callable[..., Any], ...]:
-        options = _INDUCTOR if backend == "inductor" and self._model.device.type == "cuda" else None
-        return tuple(
-            torch.compile(function, fullgraph=True, dynamic=False, backend=backend, options=dict(options or {}))
-            for function in (_begin, _through, _finish)
-        )
+            x_RD = stages.layer(layer, x_RD, rows, held)
+        return stages.finish(self._model, x_RD)
 
     def _ask(self, bucket: Bucket) -> None:
         """Has `bucket` prepared, unless it was asked for before. The thread ends with the last, so that no engine
