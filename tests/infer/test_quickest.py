@@ -38,6 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def only(monkeypatch: pytest.MonkeyPatch, *installed: str, gpu: bool = False) -> None:
     """As if of the packages looked for these alone were installed, and a GPU or none."""
     monkeypatch.setattr(candidates_module, "find_spec", lambda name: name if name in installed else None)
+    monkeypatch.setattr(candidates_module, "lacking", lambda: None if "numba" in installed else "numba")
     monkeypatch.setattr(candidates_module, "has_gpu", lambda: gpu)
 
 
@@ -79,6 +80,20 @@ def test_what_is_installed_may_serve_in_weights_that_the_release_accepts(
     assert names(llama_folder, "torch", "f32") == ["torch f32"]
     with pytest.raises(UserError, match="ours does not read bf16"):
         candidates(llama_folder, "ours", "bf16")
+
+
+def test_torch_reads_bytes_on_a_gpu_alone(llama_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "numba", gpu=True)
+    assert names(llama_folder) == ["ours int8", "torch bf16"]  # others where they are named
+    assert names(llama_folder, weights="int8") == ["ours int8", "torch int8"]
+    assert names(llama_folder, weights="fp8") == ["torch fp8"]
+    only(monkeypatch, "numba")
+    assert names(llama_folder, weights="int8") == ["ours int8"]
+    (unreadable,) = candidates(llama_folder, weights="fp8")
+    with pytest.raises(UserError, match="fp8 weights are not to be had here"):
+        unreadable.open(llama_folder)
+    with pytest.raises(UserError, match="torch does not read int8 weights here"):
+        candidates(llama_folder, "torch", "int8")
 
 
 def test_the_first_start_measures_and_later_ones_read(

@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 from repotune.core.errors import UserError
 from repotune.core.hardware import has_bf16
 from repotune.infer.cpu.kernels.cache import kernels_version
+from repotune.infer.cpu.kernels.native import lacking
 from repotune.infer.cpu.packed import packable, packed_name
 from repotune.infer.engine import Engine
 from repotune.infer.opening import BITS, Weights, has_gpu, open_ours, open_torch
@@ -28,6 +29,7 @@ _READS: dict[EngineName, tuple[Weights, ...]] = {
     "openvino": ("int8", "int4", "f32"),
     "torch": ("bf16", "f32"),
 }
+_READS_ON_A_GPU: tuple[Weights, ...] = ("bf16", "f32", "int8", "fp8")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def candidates(
 ) -> list[Candidate]:
     """What may serve the model in `folder`, ours first; at least one. `engine` and `weights` leave those alone that are
     named; with neither, only weights are read whose loss is accepted: `recommended` by our kernels, int8 by OpenVINO,
-    and torch's exact ones where there is a GPU or the kernels do not know the shape.
+    and torch's exact ones where there is a GPU or the kernels do not know the shape. On a GPU, torch reads int8 and fp8
+    where they are named: their loss is not among those that a release tells.
 
     Raises UserError where the engine named does not read the weights named, and for a folder that holds no model.
     """
@@ -79,7 +82,7 @@ def candidates(
         found.append(Candidate("ours", _ours(folder, recommended) if weights == "auto" else weights))
     if find_spec("openvino") and weights in ("auto", *_READS["openvino"]):
         found.append(Candidate("openvino", "int8" if weights == "auto" else weights))
-    if weights in _READS["torch"] or (weights == "auto" and (has_gpu() or not found)):
+    if weights in _reads("torch") or not found or (weights == "auto" and has_gpu()):
         found.append(Candidate("torch", _torch() if weights == "auto" else weights))
     return found
 
@@ -88,9 +91,13 @@ def _named(folder: Path, engine: EngineName, weights: Weights, recommended: Lite
     if weights == "auto":
         chosen: dict[EngineName, Weights] = {"ours": _ours(folder, recommended), "openvino": "int8", "torch": _torch()}
         return Candidate(engine, chosen[engine])
-    if weights not in _READS[engine]:
-        raise UserError(f"{engine} does not read {weights} weights.", f"it reads {', '.join(_READS[engine])}")
+    if weights not in _reads(engine):
+        raise UserError(f"{engine} does not read {weights} weights here.", f"it reads {', '.join(_reads(engine))}")
     return Candidate(engine, weights)
+
+
+def _reads(engine: EngineName) -> tuple[Weights, ...]:
+    return _READS_ON_A_GPU if engine == "torch" and has_gpu() else _READS[engine]
 
 
 def _ours(folder: Path, recommended: Literal["int8", "int4"]) -> Weights:
@@ -105,7 +112,7 @@ def _torch() -> Weights:
 
 def _has_kernels(folder: Path) -> bool:
     """Whether our kernels know the model; without torch where it is packed already."""
-    if find_spec("numba") is None:
+    if lacking():
         return False
     if any((folder / packed_name(bits)).is_file() for bits in BITS.values()):
         return True

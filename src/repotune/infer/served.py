@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from repotune.infer.cpu.kernels.native import lacking
 from repotune.infer.cpu.packed import packable
 from repotune.infer.engine import Engine
 from repotune.infer.opening import open_engine
@@ -18,7 +18,7 @@ def served_weights(config: ModelConfig) -> Literal["int8", "f32"]:
     hand. Never bf16: what a model is worth must not depend on whether this machine has its products."""
     import torch
 
-    known = packable(config) and find_spec("numba") is not None and not torch.cuda.is_available()
+    known = packable(config) and lacking() is None and not torch.cuda.is_available()
     return "int8" if known else "f32"
 
 

@@ -101,7 +101,7 @@ def test_pairs_of_bfloat16_are_multiplied_with_and_without_an_instruction() -> N
     assert out("with") == out("without")
 
 
-@pytest.mark.parametrize("kind", ["avx512-vnni", "avx-vnni", "avx2", "portable"])
+@pytest.mark.parametrize("kind", ["avx512-vnni", "avx-vnni", "portable"])
 def test_every_way_of_multiplying_bytes_is_exact(kind: str) -> None:
     if "vnni" in kind and instruction_set() != "avx512-vnni":
         pytest.skip("this processor has no such instructions")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import random
 import struct
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -149,6 +151,40 @@ def test_memory_of_code_cannot_be_written(code: bytes) -> None:
             assert line.split()[1] == "r-xp"
             return
     pytest.fail("the code lies nowhere")
+
+
+HASWELL = "+sse4.2,+popcnt,+cx16,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe"
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_processor_with_avx2_alone_computes_the_same_bits(
+    older: native.Kernels, llama_folder: Path, bits: Literal[8, 4], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums within a group are exact and all others in the same order, so that they do not depend on the machine."""
+    model, ids = pack_network(load_model(llama_folder), bits), random.Random(4).choices(range(1024), k=300)
+    given = cpu_engine(model, 2).prefill(ids)
+    monkeypatch.setattr(threads, "open_kernels", lambda: older)
+    engine = cpu_engine(model, 2)
+    np.testing.assert_array_equal(engine.prefill(ids), given)
+    np.testing.assert_array_equal(engine.extend(ids[:3])[-1], cpu_engine(model, 1).prefill(ids + ids[:3]))
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> native.Kernels:
+    """What a laptop of 2013 would compile. In a cache of its own: numba keeps parts by their sources alone."""
+    folder = tmp_path_factory.mktemp("older")
+    environment = {"XDG_CACHE_HOME": str(folder), "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": HASWELL}
+    command = [sys.executable, "-m", "repotune.infer.cpu.kernels.building", str(folder / "kernels.o")]
+    subprocess.run(command, env=os.environ | environment, check=True, timeout=250)
+    code = (folder / "kernels.o").read_bytes()[native._SEAL :]
+    addresses = load_object(code)
+    return native.Kernels(**{name: native._callable(addresses[name], longs) for name, longs in native.ENTRIES.items()})
+
+
+def test_an_older_processor_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "cpu_flags", lambda: {"sse4_2", "avx"})
+    with pytest.raises(UserError, match="need a processor with AVX2"):
+        native.open_kernels.__wrapped__()
 
 
 def test_it_is_built_by_a_process_that_ends(tmp_path: Path) -> None:

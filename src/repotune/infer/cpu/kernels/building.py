@@ -15,6 +15,7 @@ import numba
 
 from repotune.core.artefact import write_bytes_atomically
 from repotune.infer.cpu.kernels.forward import help_out, lead
+from repotune.infer.cpu.kernels.instructions import processor
 from repotune.infer.cpu.kernels.native import ENTRIES, sealed
 
 
@@ -30,13 +31,9 @@ def build() -> bytes:
     for value in (*module.functions, *module.global_variables):
         if not value.is_declaration and value.name not in ENTRIES:
             value.linkage = "internal"
-    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
-        opt=3,
-        reloc="static",
-        codemodel="large",
-    )
+    name, features = processor()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    machine = target.create_target_machine(name, features, opt=3, reloc="static", codemodel="large")
     manager = llvm.create_new_module_pass_manager()
     manager.add_global_dead_code_eliminate_pass()
     manager.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))

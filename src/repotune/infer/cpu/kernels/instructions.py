@@ -13,9 +13,10 @@ Or a lane holds two bfloat16 of each side, whose products are added in float32, 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any, cast
 
 from llvmlite import binding, ir
-from numba.core import cgutils
+from numba.core import cgutils, config
 
 _INT, _SHORT, _FLOAT = ir.IntType(32), ir.IntType(16), ir.FloatType()
 _LANES, _FLOATS = ir.VectorType(_INT, 16), ir.VectorType(_FLOAT, 16)
@@ -35,14 +36,29 @@ BrainFloatType._create_instance()
 
 
 @lru_cache(1)
+def processor() -> tuple[str, str]:
+    """The processor that is compiled for, in LLVM's words, and what it can do ("+avx2,-avx512f,…"): this machine's,
+    unless numba was told of another (NUMBA_CPU_NAME and NUMBA_CPU_FEATURES), as tests do."""
+    settings = cast(Any, config)
+    name, features = settings.CPU_NAME, settings.CPU_FEATURES
+    return name or binding.get_host_cpu_name(), features or binding.get_host_cpu_features().flatten()
+
+
+@lru_cache(1)
 def instruction_set() -> str:
-    """What `dot4` is made of on this machine: "avx512-vnni", "avx-vnni", "avx2" or "portable"."""
-    features = binding.get_host_cpu_features()
-    if features.get("avx512vnni") and features.get("avx512bw"):
+    """What products are made of on this machine: "avx512-vnni", "avx-vnni", "avx2" or "portable"."""
+    features = processor()[1].split(",")
+    if "+avx512vnni" in features and "+avx512bw" in features:
         return "avx512-vnni"
-    if features.get("avxvnni"):
+    if "+avxvnni" in features:
         return "avx-vnni"
-    return "avx2" if features.get("avx2") else "portable"
+    return "avx2" if "+avx2" in features else "portable"
+
+
+@lru_cache(1)
+def has_wide_registers() -> bool:
+    """Whether a vector of 16 lies in one of 32 registers. AVX2 has 16 of half that size, ARM 32 of a quarter."""
+    return "+avx512f" in processor()[1].split(",")
 
 
 def emit_dot4(builder: ir.IRBuilder, total: ir.Value, weights: ir.Value, activations: ir.Value) -> ir.Value:
@@ -65,10 +81,24 @@ def emit_dot2(builder: ir.IRBuilder, total: ir.Value, first: ir.Value, second: i
     return total
 
 
+def emit_rounded(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
+    """Writes the rounding of 16 × float32 to bfloat16, to nearest, ties to even; the result is 16 × 16 bits.
+
+    Without an instruction LLVM would call a function of the compiler's library, which no process has: half of the last
+    place is added to the bits, and where that is a tie what makes it even.
+    """
+    shorts = ir.VectorType(_SHORT, 16)
+    if has_dot2():
+        return builder.bitcast(builder.fptrunc(vector, ir.VectorType(BrainFloatType(), 16)), shorts)
+    bits = builder.bitcast(vector, _LANES)
+    odd = builder.and_(builder.lshr(bits, _filled(16)), _filled(1))
+    return builder.trunc(builder.lshr(builder.add(bits, builder.add(odd, _filled(0x7FFF))), _filled(16)), shorts)
+
+
 @lru_cache(1)
 def has_dot2() -> bool:
-    """Whether this machine has an instruction for `dot2`: it then takes half the time of float32."""
-    return bool(binding.get_host_cpu_features().get("avx512bf16"))
+    """Whether this machine has an instruction for `dot2`, and so for rounding: half the time of float32."""
+    return "+avx512bf16" in processor()[1].split(",")
 
 
 def _even(builder: ir.IRBuilder, pairs: ir.Value) -> ir.Value:

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ from repotune.infer.cpu.kernels.object_code import load_object
 ENTRIES = {"lead": 3, "help_out": 4}
 """The functions that Python calls, all of longs that answer with a bool, and how many longs each takes."""
 
+# Of x86: without them LLVM calls functions for halves and fused products that no process has. Since 2013 (Intel) and
+# 2015 (AMD) processors have them.
+_NEEDED = {"avx2", "fma", "f16c"}
 _SEAL = 32  # bytes of SHA-256 before the object file
 
 
@@ -40,10 +44,22 @@ class Kernels:
     help_out: Callable[[int, int, int, int], bool]
 
 
+def lacking() -> str | None:
+    """What the kernels need and this machine has not, if so."""
+    if find_spec("numba") is None:
+        return "numba is not installed (pip install 'repotune[serve]')"
+    flags = cpu_flags()
+    if platform.machine() == "x86_64" and flags and not flags >= _NEEDED:
+        return "the kernels need a processor with AVX2, FMA and F16C"
+    return None
+
+
 @lru_cache(1)
 def open_kernels() -> Kernels:
-    """The kernels of this machine, compiled if they are not yet: some fifteen seconds. Raises UserError where the
-    compiler fails."""
+    """The kernels of this machine, compiled if they are not yet: some fifteen seconds. Raises UserError where they
+    cannot be had."""
+    if reason := lacking():
+        raise UserError(f"The engine does not run here: {reason}.", "serve.engine: openvino, torch or a URL")
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         from repotune.infer.cpu.kernels.forward import help_out, lead
 

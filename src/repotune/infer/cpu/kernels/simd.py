@@ -19,14 +19,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from repotune.infer.cpu.kernels.instructions import BrainFloatType, emit_dot2
+from repotune.infer.cpu.kernels.instructions import emit_dot2, emit_rounded
 
 LANES = 16
 
 Vector = Any  # 16 × float32 or 16 × int32, within a compiled function alone
 
 _BYTE, _INT, _LONG, _HALF, _FLOAT = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.HalfType(), ir.FloatType()
-_SHORT, _BRAIN = ir.IntType(16), BrainFloatType()
+_SHORT = ir.IntType(16)
 
 
 class _VectorType(types.Type):
@@ -96,8 +96,8 @@ def _store(builder: ir.IRBuilder, address: ir.Value, vector: ir.Value) -> None:
 
 
 def _store_rounded(builder: ir.IRBuilder, address: ir.Value, vector: ir.Value) -> None:
-    lanes = ir.VectorType(_BRAIN, LANES)
-    builder.store(builder.fptrunc(vector, lanes), _at(builder, address, lanes), align=2)
+    rounded = emit_rounded(builder, vector)
+    builder.store(rounded, _at(builder, address, rounded.type), align=2)
 
 
 def _store_apart(kind: ir.Type) -> Callable[..., None]:
@@ -105,7 +105,7 @@ def _store_apart(kind: ir.Type) -> Callable[..., None]:
 
     def emit(builder: ir.IRBuilder, address: ir.Value, vector: ir.Value, step: ir.Value) -> None:
         count = LANES * 16 // kind.width
-        rounded = builder.bitcast(builder.fptrunc(vector, ir.VectorType(_BRAIN, LANES)), ir.VectorType(kind, count))
+        rounded = builder.bitcast(emit_rounded(builder, vector), ir.VectorType(kind, count))
         for lane in range(count):
             value = builder.extract_element(rounded, ir.Constant(_INT, lane))
             builder.store(value, _at(builder, address, kind), align=2)
@@ -139,10 +139,13 @@ def _store_scalar(kind: ir.Type, align: int) -> Callable[..., None]:
     return lambda builder, address, value: builder.store(value, _at(builder, address, kind), align=align)
 
 
-def _store_one(kind: ir.Type) -> Callable[..., None]:
-    return lambda builder, address, value: builder.store(
-        builder.fptrunc(value, kind), _at(builder, address, kind), align=2
-    )
+def _store_one_half(builder: ir.IRBuilder, address: ir.Value, value: ir.Value) -> None:
+    builder.store(builder.fptrunc(value, _HALF), _at(builder, address, _HALF), align=2)
+
+
+def _store_one_rounded(builder: ir.IRBuilder, address: ir.Value, value: ir.Value) -> None:
+    rounded = builder.extract_element(emit_rounded(builder, splat(builder, value)), ir.Constant(_INT, 0))
+    builder.store(rounded, _at(builder, address, _SHORT), align=2)
 
 
 def _nearest(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
@@ -202,8 +205,8 @@ store_float = operation(types.void, (_address, _float), _store_scalar(_FLOAT, 4)
 store_int = operation(types.void, (_address, types.int32), _store_scalar(_INT, 4))
 store_long = operation(types.void, (_address, types.int64), _store_scalar(_LONG, 8))
 store_byte = operation(types.void, (_address, types.int64), _store_byte)
-store_one_half = operation(types.void, (_address, _float), _store_one(_HALF))
-store_one_rounded = operation(types.void, (_address, _float), _store_one(_BRAIN))
+store_one_half = operation(types.void, (_address, _float), _store_one_half)
+store_one_rounded = operation(types.void, (_address, _float), _store_one_rounded)
 
 # Arithmetic.
 fill = operation(floats, (_float,), splat)

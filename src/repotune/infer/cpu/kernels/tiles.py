@@ -17,7 +17,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from repotune.infer.cpu.kernels.instructions import emit_dot4
+from repotune.infer.cpu.kernels.dots import dot_of
+from repotune.infer.cpu.kernels.instructions import has_wide_registers
 from repotune.infer.cpu.kernels.simd import LANES, call, floats, integers, operation, splat
 
 PANELS = 4  # of 16 outputs; with four rows they make 16 totals, half of AVX-512's registers
@@ -30,33 +31,37 @@ _HALVES = ir.VectorType(ir.HalfType(), LANES)
 
 
 class _Builder:
-    """Writes the instructions of a tile of `rows`, for weights of `bits`."""
+    """Writes the instructions of a tile of `rows` by `panels`, for weights of `bits`."""
 
-    def __init__(self, builder: ir.IRBuilder, rows: int, bits: int) -> None:
-        self.builder, self.rows, self.bits = builder, rows, bits
-        self.totals = [cgutils.alloca_once(builder, integers.llvm) for _ in range(rows * PANELS)]
+    def __init__(self, builder: ir.IRBuilder, rows: int, panels: int, bits: int) -> None:
+        self.builder, self.rows, self.panels, self.bits = builder, rows, panels, bits
+        self.dot = dot_of(bits)
+        self.totals = [cgutils.alloca_once(builder, integers.llvm) for _ in range(rows * panels)]
 
     def begin(self, zeros: ir.Value, row: ir.Value) -> None:
         """Totals begin at what the weights' zero point adds to them, taken off."""
         for index in range(self.rows):
             zero = self.builder.neg(self.load(self.at(zeros, row, index), _INT, 4))
-            for column in range(PANELS):
-                self.builder.store(splat(self.builder, zero), self.totals[index * PANELS + column])
+            if self.dot.zero_is_zero:
+                zero = ir.Constant(_INT, 0)
+            for column in range(self.panels):
+                self.builder.store(splat(self.builder, zero), self.totals[index * self.panels + column])
 
     def step(self, weights: ir.Value, panel: ir.Value, x: ir.Value, row: ir.Value) -> None:
         """16 inputs of all rows and panels."""
-        totals = [self.builder.load(total) for total in self.totals]
-        panels = [self.at(weights, panel, index) for index in range(PANELS)]
+        sums = [self.dot.start(self.builder, total) for total in self.totals]
+        panels = [self.at(weights, panel, index) for index in range(self.panels)]
         upper: list[ir.Value] = []
         for block in range(_BLOCKS):
-            columns, upper = self.weights(panels, block, upper)
+            loaded, upper = self.weights(panels, block, upper)
+            columns = [self.dot.weights(self.builder, each) for each in loaded]
             for index in range(self.rows):
                 four = splat(self.builder, self.load(self.at(x, row, index, 4 * block), _INT, 1))
-                for column, loaded in enumerate(columns):
-                    place = index * PANELS + column
-                    totals[place] = emit_dot4(self.builder, totals[place], loaded, four)
-        for total, pointer in zip(totals, self.totals, strict=True):
-            self.builder.store(total, pointer)
+                for column, prepared in enumerate(columns):
+                    place = index * self.panels + column
+                    sums[place] = self.dot.add(self.builder, sums[place], prepared, four)
+        for each, total in zip(sums, self.totals, strict=True):
+            self.dot.end(self.builder, total, each)
 
     def weights(
         self, panels: list[ir.Value], block: int, upper: list[ir.Value]
@@ -79,12 +84,12 @@ class _Builder:
         """Adds the totals of a group, scaled, to the outputs."""
         columns = [
             self.builder.fpext(self.load(self.at(scales, panel, index), _HALVES, 2), floats.llvm)
-            for index in range(PANELS)
+            for index in range(self.panels)
         ]
         for index in range(self.rows):
             scale = splat(self.builder, self.load(self.at(row_scales, row, index), _FLOAT, 4))
             for column, loaded in enumerate(columns):
-                total = self.builder.sitofp(self.builder.load(self.totals[index * PANELS + column]), floats.llvm)
+                total = self.builder.sitofp(self.builder.load(self.totals[index * self.panels + column]), floats.llvm)
                 scaled = self.builder.fmul(loaded, scale)
                 place = self.at(out, out_row, index, 64 * column)
                 sum_so_far = self.load(place, floats.llvm, 4)
@@ -106,7 +111,7 @@ def _tile(rows: int, bits: int) -> Any:
 
     Arguments, all longs: how many groups, and inputs in each; the weights and the bytes from panel to panel; the rows;
     the weights' scales; the rows' scales and their sums times the weights' zero; the outputs and the bytes from row to
-    row.
+    row. All 64 at once where there are registers for 16 totals, else 16 after 16.
     """
 
     def emit(
@@ -119,22 +124,26 @@ def _tile(rows: int, bits: int) -> Any:
         *rest: ir.Value,
     ) -> None:
         scales, row_scales, zeros, out, out_row = rest
-        tile = _Builder(builder, rows, bits)
+        wide = PANELS if has_wide_registers() else max(1, PANELS // rows)
+        tile = _Builder(builder, rows, wide, bits)
         four, sixteen = ir.Constant(_LONG, 4), ir.Constant(_LONG, INPUTS_A_STEP)
         row, side_row = builder.mul(groups, group), builder.mul(groups, four)
         scale_panel = builder.mul(groups, ir.Constant(_LONG, 2 * LANES))
         steps = builder.udiv(group, sixteen)
         step_bytes = ir.Constant(_LONG, INPUTS_A_STEP * LANES * bits // 8)
-        with cgutils.for_range(builder, groups) as outer:
-            side = builder.mul(outer.index, four)
-            tile.begin(builder.add(zeros, side), side_row)
-            first = builder.mul(outer.index, steps)
-            with cgutils.for_range(builder, steps) as inner:
-                step = builder.add(first, inner.index)
-                at, inputs = builder.mul(step, step_bytes), builder.mul(step, sixteen)
-                tile.step(builder.add(weights, at), panel, builder.add(x, inputs), row)
-            at = builder.mul(outer.index, ir.Constant(_LONG, 2 * LANES))
-            tile.flush(builder.add(scales, at), scale_panel, builder.add(row_scales, side), side_row, out, out_row)
+        for place in range(0, PANELS, wide):
+            w, s = tile.at(weights, panel, place), tile.at(scales, scale_panel, place)
+            y = tile.at(out, None, 0, 4 * LANES * place)
+            with cgutils.for_range(builder, groups) as outer:
+                side = builder.mul(outer.index, four)
+                tile.begin(builder.add(zeros, side), side_row)
+                first = builder.mul(outer.index, steps)
+                with cgutils.for_range(builder, steps) as inner:
+                    step = builder.add(first, inner.index)
+                    at, inputs = builder.mul(step, step_bytes), builder.mul(step, sixteen)
+                    tile.step(builder.add(w, at), panel, builder.add(x, inputs), row)
+                at = builder.mul(outer.index, ir.Constant(_LONG, 2 * LANES))
+                tile.flush(builder.add(s, at), scale_panel, builder.add(row_scales, side), side_row, y, out_row)
 
     return operation(types.void, (types.int64,) * 10, emit)
 
