@@ -156,13 +156,15 @@ def theirs(trial: Trial, weights: int, batches: list[int]) -> Iterator[Contestan
         pad_token_id=0,
     )
     with torch.device(trial.device):
-        model = transformers.LlamaForCausalLM(llama).bfloat16()
+        model: Any = transformers.LlamaForCausalLM(llama).bfloat16()
 
     def seconds(ids: Any, count: int) -> float:
         settings: dict[str, Any] = {"min_new_tokens": count, "max_new_tokens": count, "do_sample": False}
+        settings |= {"cache_implementation": "static", "attention_mask": torch.ones_like(ids)}
         started = time.perf_counter()
         with torch.inference_mode():
-            model.generate(ids, attention_mask=torch.ones_like(ids), cache_implementation="static", **settings).cpu()
+            model.generate(ids, **settings)
+        _wait(trial.device)
         return time.perf_counter() - started
 
     def run(batch: int) -> float:

@@ -16,6 +16,7 @@ from torch._dynamo.utils import counters
 from torch._inductor import list_options
 from torch._inductor.utils import run_and_get_code
 
+from repotune.infer.engine import Cancelled
 from repotune.infer.gpu.jobs import Bucket
 from repotune.infer.gpu.model import GpuModel
 from repotune.infer.gpu.passes import GpuPasses
@@ -168,3 +169,52 @@ def test_inductor_reads_keys_and_values_where_they_lie(shape: dict[str, Any], pr
 
 def test_inductor_knows_what_it_is_asked_for_on_a_gpu() -> None:
     assert set(INDUCTOR) <= set(list_options())
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_prompts_and_steps_of_one_pass_are_each_alone(shape: dict[str, Any]) -> None:
+    """Two long pieces, a step and a draft in the same pass, wanted in part and wholly."""
+    computed, texts = passes(shape, compiler=None), [tokens(80 + number, number) for number in range(4)]
+    news, wanted = (30, 1, 60, 5), (1, 1, 60, 3)
+    streams = [computed.pages.stream() for _ in texts]
+    for stream, text, new in zip(streams, texts, news, strict=True):
+        computed.compute([(stream, text[:-new], 1)])
+    given = computed.compute(
+        [(stream, text[-new:], want) for stream, text, new, want in zip(streams, texts, news, wanted, strict=True)]
+    )
+    for stream, text, logits, want in zip(streams, texts, given, wanted, strict=True):
+        assert list(stream.tokens) == text
+        np.testing.assert_allclose(logits, alone(computed, text, want), atol=1e-4, rtol=1e-4)
+
+
+def alone(computed: GpuPasses, text: list[int], wanted: int) -> np.ndarray:
+    """The last logits of `text`, computed in one piece by itself."""
+    stream = computed.pages.stream()
+    (logits,) = computed.compute([(stream, text, wanted)])
+    computed.pages.release(stream)
+    return logits
+
+
+def test_more_streams_than_a_step_has_rows_take_several() -> None:
+    computed = passes(LLAMA, compiler=None)
+    texts = [tokens(20, number) for number in range(70)]
+    streams = [computed.pages.stream() for _ in texts]
+    for stream, text in zip(streams, texts, strict=True):
+        computed.compute([(stream, text[:-1], 1)])
+    given = computed.compute([(stream, text[-1:], 1) for stream, text in zip(streams, texts, strict=True)])
+    for number in (0, 63, 64, 69):
+        np.testing.assert_allclose(given[number], alone(computed, texts[number], 1), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("new", [1, 40], ids=["a step", "a prompt"])
+def test_cancelled_no_stream_has_changed(new: int) -> None:
+    computed = passes(LLAMA, compiler=None)
+    stream, text = computed.pages.stream(), tokens(90)
+    computed.compute([(stream, text[:-new], 1)])
+    computed.cancel()
+    with pytest.raises(Cancelled):
+        computed.compute([(stream, text[-new:], 1)])
+    assert list(stream.tokens) == text[:-new]
+    computed.resume()
+    (logits,) = computed.compute([(stream, text[-new:], 1)])
+    np.testing.assert_allclose(logits, alone(computed, text, 1), atol=1e-4, rtol=1e-4)
