@@ -9,6 +9,7 @@ depend on which rows are computed with it.
 from __future__ import annotations
 
 from repotune.infer.cpu.kernels.compiling import compiled
+from repotune.infer.cpu.kernels.instructions import has_wide_registers
 from repotune.infer.cpu.kernels.rows import exponential_of_two
 from repotune.infer.cpu.kernels.simd import (
     add,
@@ -36,6 +37,7 @@ from repotune.infer.cpu.kernels.tables import PAGE
 
 _LOG2E = 1.4426950408889634
 _QUERIES = 4  # computed together, so that a load of keys or values serves four
+_WIDE = has_wide_registers()  # where eight sums of 16 lanes have registers; else four at a time
 
 
 @compiled
@@ -107,13 +109,27 @@ def _score(
     queries: int, group: int, count: int, head_width: int, table: int, keys: int, head: int, kv_heads: int,
     first_page: int, pages: int, scores: int, scores_row: int,
 ) -> None:  # fmt: skip
-    """Four queries' products with all keys, two pages at a time. Beyond `count` the last query stands in, and its
-    scores are not used; behind the last page stands that page again."""
+    """Four queries' products with all keys, two pages at a time, or one where registers are few. Beyond `count` the
+    last query stands in, and its scores are not used; behind the last page stands that page again."""
     row, page = head_width * 2, head_width * PAGE * 2
     q0 = queries + group * row
     q1 = queries + min(group + 1, count - 1) * row
     q2 = queries + min(group + 2, count - 1) * row
     q3 = queries + min(group + 3, count - 1) * row
+    if not _WIDE:
+        for index in range(first_page, pages):
+            one = keys + (load_long(table + index * 8) * kv_heads + head) * page
+            s00, s10, s20, s30 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
+            for pair in range(head_width // 2):
+                k0 = load_pairs(one + pair * PAGE * 4)
+                s00, s10 = dot2(s00, fill_pair(q0 + pair * 4), k0), dot2(s10, fill_pair(q1 + pair * 4), k0)
+                s20, s30 = dot2(s20, fill_pair(q2 + pair * 4), k0), dot2(s30, fill_pair(q3 + pair * 4), k0)
+            at = scores + index * PAGE * 4
+            store(at, s00)
+            store(at + scores_row, s10)
+            store(at + 2 * scores_row, s20)
+            store(at + 3 * scores_row, s30)
+        return
     for index in range(first_page, pages, 2):
         other = min(index + 1, pages - 1)
         one = keys + (load_long(table + index * 8) * kv_heads + head) * page
@@ -167,7 +183,11 @@ def _mix(
     out: int, group: int, count: int, head_width: int, table: int, values: int, head: int, kv_heads: int, size: int,
     first_page: int, pages: int, shares: int, scores: int, scores_row: int,
 ) -> None:  # fmt: skip
-    """Four queries' sums of weighted values, 32 dimensions at a time."""
+    """Four queries' sums of weighted values, 32 dimensions at a time, or 16 where registers are few."""
+    if not _WIDE:
+        _mix_few(out, group, count, head_width, table, values, head, kv_heads, size, first_page, pages, shares, scores,
+                 scores_row)  # fmt: skip
+        return
     t0, t1 = fill(load_float(shares)), fill(load_float(shares + 4))
     t2, t3 = fill(load_float(shares + 8)), fill(load_float(shares + 12))
     for at in range(0, head_width * 4, 128):
@@ -193,6 +213,33 @@ def _mix(
             _put(load_long(out + (group + 2) * 8) + at, 64, multiply(m20, t2), multiply(m21, t2))
         if group + 3 < count:
             _put(load_long(out + (group + 3) * 8) + at, 64, multiply(m30, t3), multiply(m31, t3))
+
+
+@compiled
+def _mix_few(
+    out: int, group: int, count: int, head_width: int, table: int, values: int, head: int, kv_heads: int, size: int,
+    first_page: int, pages: int, shares: int, scores: int, scores_row: int,
+) -> None:  # fmt: skip
+    """The same, 16 dimensions at a time."""
+    for at in range(0, head_width * 4, 64):
+        m0, m1, m2, m3 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
+        for index in range(first_page, pages):
+            row = values + (load_long(table + index * 8) * kv_heads + head) * size + at
+            weight = scores + index * PAGE * 2
+            for _ in range(PAGE // 2):
+                two = load_pairs(row)
+                m0, m1 = dot2(m0, fill_pair(weight), two), dot2(m1, fill_pair(weight + scores_row), two)
+                m2 = dot2(m2, fill_pair(weight + 2 * scores_row), two)
+                m3 = dot2(m3, fill_pair(weight + 3 * scores_row), two)
+                row += head_width * 4
+                weight += 4
+        store(load_long(out + group * 8) + at, multiply(m0, fill(load_float(shares))))
+        if group + 1 < count:
+            store(load_long(out + (group + 1) * 8) + at, multiply(m1, fill(load_float(shares + 4))))
+        if group + 2 < count:
+            store(load_long(out + (group + 2) * 8) + at, multiply(m2, fill(load_float(shares + 8))))
+        if group + 3 < count:
+            store(load_long(out + (group + 3) * 8) + at, multiply(m3, fill(load_float(shares + 12))))
 
 
 @compiled
