@@ -75,7 +75,7 @@ def test_compiled_whole_a_step_gives_the_same_logits(shape: dict[str, Any], prec
         computed.settle()
         after = steps_of(engine, tokens(6))
         assert np.linalg.norm(after - before) / np.linalg.norm(before) < most
-    assert computed._steps._ready.keys() == {Bucket(rows, pages) for rows in (1, 8) for pages in (32, 64)}
+    assert computed._steps._ready.keys() == {Bucket(rows, pages) for rows in (1, 8) for pages in (8, 16)}
 
 
 def test_one_layer_is_compiled_for_all() -> None:
@@ -93,17 +93,22 @@ def test_spare_rows_and_their_compilation_touch_no_page_of_a_stream() -> None:
     computed = passes(LLAMA)
     engine = PagedEngine(computed)
     engine.prefill(tokens(100))
-    held = torch.stack((computed._keys_LNKE, computed._values_LNKE))
+    before = everything(computed)
     engine.extend(tokens(5))  # eight rows, of which three are spare
     computed.settle()
     engine.rewind(5)
     engine.extend(tokens(5))
-    touched = (torch.stack((computed._keys_LNKE, computed._values_LNKE)) != held).any(-1).any(-1).any(0).any(0)
     stream = engine._stream
     assert stream is not None
-    own = [int(stream.table[position // PAGE]) * PAGE + position % PAGE for position in range(100, 105)]
-    empty = computed.pages.count * PAGE
-    assert set(touched.nonzero()[:, 0].tolist()) - {empty} == set(own)
+    own = {(int(stream.table[position // PAGE]), position % PAGE) for position in range(100, 105)}
+    touched = (everything(computed) != before).any(-1).nonzero().tolist()
+    assert {tuple(slot) for slot in touched} - {(computed.pages.count, 0)} == own
+
+
+def everything(computed: GpuPasses) -> torch.Tensor:
+    """What is held of each token of each page, N×T×…"""
+    kinds = [kind for held in computed._held for kind in (held.keys, held.values.permute(0, 3, 1, 2))]
+    return torch.cat([kind.flatten(2) for kind in kinds], -1)
 
 
 def test_passes_go_on_while_steps_are_compiled() -> None:
@@ -136,7 +141,7 @@ def test_a_step_that_cannot_be_compiled_goes_on_without(caplog: pytest.LogCaptur
     with pytest.raises(Exception, match="no compiler here"):
         computed.settle()
     engine.rewind(1)
-    np.testing.assert_array_equal(engine.step(1), before)
+    np.testing.assert_allclose(engine.step(1), before, atol=1e-5, rtol=1e-4)
     assert "stay uncompiled" in caplog.text
 
 
@@ -150,7 +155,7 @@ def test_inductor_reads_keys_and_values_where_they_lie(shape: dict[str, Any], pr
     model, held = computed._model, computed._held[0]
     held.keys.normal_()
     held.values.normal_()
-    bucket = Bucket(rows=4, pages=32)
+    bucket = Bucket(rows=4, pages=8)
     with torch.no_grad():
         _, rows = model.begin(torch.from_numpy(bucket.job((), computed.pages.count)))
         x_RD = torch.randn(4, model.config.width)

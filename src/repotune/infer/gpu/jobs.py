@@ -13,8 +13,8 @@ from repotune.infer.paged.pages import Stream
 
 Longs = NDArray[np.int64]
 
-# A step's least room for pages, 512 tokens: fewer would save nothing that can be felt.
-_LEAST_PAGES = 32
+# A step's least room: fewer tokens would save nothing that can be felt.
+_LEAST_PAGES = 512 // PAGE
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +52,6 @@ class Piece:
         """Those that any of the rows sees."""
         last = len(self.stream.tokens) + len(self.ids) - 1
         return self.stream.table[self._first_page : last // PAGE + 1]
-
-    @property
-    def seen(self) -> Longs:
-        """The slots of `pages`."""
-        return (self.pages[:, None] * PAGE + np.arange(PAGE)).reshape(-1)
 
 
 @dataclass(frozen=True)

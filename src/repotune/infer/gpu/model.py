@@ -114,8 +114,7 @@ class Layer:
         query_RHE, key_RKE, value_RKE = qkv_RHE[:, : G * K], qkv_RHE[:, G * K : -K], qkv_RHE[:, -K:]
         if place.rotation is not None:
             query_RHE, key_RKE = rotate(query_RHE, *place.rotation), rotate(key_RKE, *place.rotation)
-        held.keys[place.slots] = key_RKE.to(self._dtype)
-        held.values[place.slots] = value_RKE.to(self._dtype)
+        held.write(place.slots, key_RKE, value_RKE)
         return query_RHE.to(self._dtype).view(R, K, G, E)
 
     def add(self, x_RD: Tensor, mixed_RD: Tensor) -> tuple[Tensor, Tensor]:

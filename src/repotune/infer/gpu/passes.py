@@ -44,10 +44,7 @@ class GpuPasses:
         config = model.config
         self.config, self.precision = config, str(model.precision)
         count = -(-tokens // PAGE)
-        shape = (config.layers, (count + 1) * PAGE, config.kv_heads, config.head_width)
-        self._keys_LNKE = torch.zeros(shape, dtype=model.dtype, device=model.device)
-        self._values_LNKE = torch.zeros_like(self._keys_LNKE)
-        self._held = [Held(*layer) for layer in zip(self._keys_LNKE, self._values_LNKE, strict=True)]
+        self._held = Held.layers(config, count + 1, model.dtype, model.device)
         self.pages = Pages(count, PAGE, config.context, self._copy)
         self._model, self._alone, self._cancelled = model, threading.Lock(), threading.Event()
         self._steps = Steps(model, self._held, count, self._alone, compiler)
@@ -98,8 +95,8 @@ class GpuPasses:
         parts, first = [], 0
         for piece in pieces:
             end = first + len(piece.ids)
-            seen_S = torch.from_numpy(piece.seen).to(device)
-            parts.append(Part.of(first, positions_R[first:end], seen_S, piece.origin, order, self._model.dtype))
+            pages_P = torch.from_numpy(piece.pages).to(device)
+            parts.append(Part.of(first, positions_R[first:end], pages_P, piece.origin, order, self._model.dtype))
             first = end
         place = Parts(order.rotation(positions_R), slots_R, parts)
         x_RD = self._model.embed(ids_R)
@@ -116,8 +113,8 @@ class GpuPasses:
         return {piece: host[end - piece.wanted : end] for piece, end in zip(pieces, ends, strict=True)}
 
     def _copy(self, page: int, to: int) -> None:
-        for kind in (self._keys_LNKE, self._values_LNKE):
-            kind[:, to * PAGE : (to + 1) * PAGE] = kind[:, page * PAGE : (page + 1) * PAGE]
+        for held in self._held:
+            held.copy(page, to)
 
 
 def _steps(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:

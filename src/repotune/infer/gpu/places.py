@@ -1,7 +1,7 @@
 """Where rows stand and what they see: the same layer computes single rows of many streams and long pieces of a few.
 
-Keys and values lie in slots, one a token; a page is PAGE slots after another. Letters: R rows, S slots that a row sees,
-N all slots, K key-value heads, G query heads that share one, H = K·G, E head width.
+Letters: R rows, N pages in all, P pages that a row sees, T tokens of a page, S = P·T, K key-value heads, G query heads
+that share one, H = K·G, E head width. A token's slot is its page times T, and its place there.
 """
 
 from __future__ import annotations
@@ -18,17 +18,37 @@ from torch.nn import functional as F
 from repotune.model.attention import alibi_slopes, rotations
 from repotune.model.configuration import ModelConfig
 
-# Tokens of a page. Slots that one row sees are whole pages, so the mask's rows stay aligned as fused kernels want them.
-PAGE = 16
+# Tokens of a page: the values of so many are the 128 bytes that a GPU reads at once.
+PAGE = 64
 # The columns of a job, a table of int64 with a row for each token: the last is the first of its pages.
 TOKEN, POSITION, SLOT, ORIGIN, TABLE = range(5)
 
 
 class Held(NamedTuple):
-    """A layer's keys and values, N×K×E."""
+    """A layer's `keys`, N×T×K×E, and `values`, N×K×E×T: each so that the sum over it, of a head's width or of tokens,
+    runs through memory as it lies. Across, a sum over tokens would read 2 bytes of every 32 that it touches."""
 
     keys: Tensor
     values: Tensor
+
+    @classmethod
+    def layers(cls, config: ModelConfig, pages: int, dtype: torch.dtype, device: torch.device) -> list[Held]:
+        """Room for `pages` in every layer. Zeros: what no token has reached is masked, and must be a number."""
+        K, E = config.kv_heads, config.head_width
+        keys = torch.zeros((config.layers, pages, PAGE, K, E), dtype=dtype, device=device)
+        values = torch.zeros((config.layers, pages, K, E, PAGE), dtype=dtype, device=device)
+        return [cls(*layer) for layer in zip(keys, values, strict=True)]
+
+    def write(self, slots_R: Tensor, key_RKE: Tensor, value_RKE: Tensor) -> None:
+        """Keeps the rows' keys and values in their slots."""
+        pages_R, places_R = slots_R // PAGE, slots_R % PAGE
+        self.keys[pages_R, places_R] = key_RKE.to(self.keys.dtype)
+        self.values[pages_R, :, :, places_R] = value_RKE.to(self.values.dtype)
+
+    def copy(self, page: int, to: int) -> None:
+        """Makes page `to` what `page` is."""
+        for kind in self:
+            kind[to] = kind[page]
 
 
 class Order:
@@ -62,8 +82,8 @@ class Order:
 class Rows:
     """Rows that each look up their own pages: steps of any streams, and a few tokens after one another of one.
 
-    Their `rotation` (`Order.rotation`), the `slots` of their own keys and values, R, those `seen` by them, R×S, and the
-    `bias` that is added to their scores (`Order.bias`).
+    Their `rotation` (`Order.rotation`), the `slots` of their own keys and values, R, the `pages` that they see, R×P,
+    and the `bias` that is added to their scores (`Order.bias`).
 
     Compiled, looking up becomes part of the sums, so that keys and values are read once and never gathered: at 32 rows
     of 640 tokens a copy would triple 2.7 GB beside the 6.6 GB of replit-code-v1.5-3b's weights. Op by op these sums
@@ -72,21 +92,20 @@ class Rows:
 
     rotation: tuple[Tensor, Tensor] | None
     slots: Tensor
-    seen: Tensor
+    pages: Tensor
     bias: Tensor
 
     @classmethod
     def of(cls, job_RC: Tensor, order: Order) -> Rows:
         """From a job: a row's token, its position, its slot, the position that its table begins with, and its pages."""
-        positions_R, time_P = job_RC[:, POSITION], torch.arange(PAGE, device=job_RC.device)
-        seen_RS = (job_RC[:, TABLE:, None] * PAGE + time_P).flatten(1)
-        time_S = torch.arange(seen_RS.shape[1], device=job_RC.device)
+        positions_R, pages_RP = job_RC[:, POSITION], job_RC[:, TABLE:]
+        time_S = torch.arange(pages_RP.shape[1] * PAGE, device=job_RC.device)
         distance_RS = (positions_R - job_RC[:, ORIGIN])[:, None] - time_S
-        return cls(order.rotation(positions_R), job_RC[:, SLOT], seen_RS, order.bias(distance_RS))
+        return cls(order.rotation(positions_R), job_RC[:, SLOT], pages_RP, order.bias(distance_RS))
 
     def weigh(self, query_RKGE: Tensor, held: Held) -> Tensor:
         """softmax(query · keysᵀ / √E + bias), R×K×G×S, float32."""
-        keys_RKSE = held.keys[self.seen].transpose(1, 2)
+        keys_RKSE = held.keys[self.pages].flatten(1, 2).transpose(1, 2)
         if torch.compiler.is_compiling():
             scores_RKGS = (query_RKGE[:, :, :, None].float() * keys_RKSE[:, :, None].float()).sum(-1)
         else:
@@ -96,31 +115,34 @@ class Rows:
 
     def mix(self, weights_RKGS: Tensor, held: Held) -> Tensor:
         """weights · values, R×(H·E) in the type of the values."""
-        values_RKSE = held.values[self.seen].transpose(1, 2)
+        values_RKES = held.values[self.pages].permute(0, 2, 3, 1, 4).flatten(-2)
         if torch.compiler.is_compiling():
-            mixed_RKGE = (weights_RKGS[..., None] * values_RKSE[:, :, None].float()).sum(-2).to(values_RKSE.dtype)
+            mixed_RKGE = (weights_RKGS[:, :, :, None] * values_RKES[:, :, None].float()).sum(-1).to(held.values.dtype)
         else:
-            mixed_RKGE = weights_RKGS.to(values_RKSE.dtype) @ values_RKSE
+            mixed_RKGE = weights_RKGS.to(held.values.dtype) @ values_RKES.transpose(-1, -2)
         return mixed_RKGE.flatten(1)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows `first` to `end` of a pass, one stream's: the S slots `seen` by them, and the `bias` 1×(1 or K)×(G·R)×S in
+    """Rows `first` to `end` of a pass, one stream's: the P `pages` that they see, and the `bias` 1×(1 or K)×(G·R)×S in
     the type of the keys."""
 
     first: int
     end: int
-    seen: Tensor
+    pages: Tensor
     bias: Tensor
 
     @classmethod
-    def of(cls, first: int, positions_R: Tensor, seen_S: Tensor, origin: int, order: Order, dtype: torch.dtype) -> Part:
-        """Of rows at `positions_R`, which see `seen_S`, the first of them the token at `origin`."""
-        distance_RS = (positions_R - origin)[:, None] - torch.arange(len(seen_S), device=seen_S.device)
+    def of(
+        cls, first: int, positions_R: Tensor, pages_P: Tensor, origin: int, order: Order, dtype: torch.dtype
+    ) -> Part:
+        """Of rows at `positions_R`, which see `pages_P`, whose first token is the one at `origin`."""
+        time_S = torch.arange(len(pages_P) * PAGE, device=pages_P.device)
+        distance_RS = (positions_R - origin)[:, None] - time_S
         bias_KGRS = order.bias(distance_RS).to(dtype).permute(1, 2, 0, 3)
-        bias_KQS = bias_KGRS.expand(-1, order.groups, -1, -1).reshape(1, len(bias_KGRS), -1, len(seen_S))
-        return cls(first, first + len(positions_R), seen_S, bias_KQS)
+        bias_KQS = bias_KGRS.expand(-1, order.groups, -1, -1).reshape(1, len(bias_KGRS), -1, len(time_S))
+        return cls(first, first + len(positions_R), pages_P, bias_KQS)
 
 
 @dataclass(frozen=True)
@@ -138,7 +160,8 @@ class Parts:
         for part in self.parts:
             query_KGRE = query_RKGE[part.first : part.end].permute(1, 2, 0, 3)
             K, G, R, E = query_KGRE.shape
-            keys_KSE, values_KSE = (kind[part.seen].transpose(0, 1)[None] for kind in held)
+            keys_KSE = held.keys[part.pages].flatten(0, 1).transpose(0, 1)[None]
+            values_KSE = held.values[part.pages].permute(1, 0, 3, 2).reshape(1, K, -1, E)
             query_KQE = query_KGRE.reshape(1, K, G * R, E)
             mixed_KQE = F.scaled_dot_product_attention(query_KQE, keys_KSE, values_KSE, part.bias)
             mixed.append(mixed_KQE.view(K, G, R, E).permute(2, 0, 1, 3))
