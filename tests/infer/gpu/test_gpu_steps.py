@@ -107,7 +107,7 @@ def test_spare_rows_and_their_compilation_touch_no_page_of_a_stream() -> None:
 
 def everything(computed: GpuPasses) -> torch.Tensor:
     """What is held of each token of each page, N×T×…"""
-    kinds = [kind for held in computed._held for kind in (held.keys, held.values.permute(0, 3, 1, 2))]
+    kinds = [kind for held in computed._room.layers for kind in (held.keys, held.values.permute(0, 3, 1, 2))]
     return torch.cat([kind.flatten(2) for kind in kinds], -1)
 
 
@@ -152,7 +152,7 @@ def test_a_step_that_cannot_be_compiled_goes_on_without(caplog: pytest.LogCaptur
 def test_inductor_reads_keys_and_values_where_they_lie(shape: dict[str, Any], precision: Precision) -> None:
     """The same stream out of a layer, and in its code no copy of what is held, nor of what the rows see of it."""
     computed = passes(shape, precision, compiler=None)
-    model, held = computed._model, computed._held[0]
+    model, held = computed._model, computed._room.layers[0]
     held.keys.normal_()
     held.values.normal_()
     bucket = Bucket(rows=4, pages=8)

@@ -1,7 +1,7 @@
 """The passes of a model on a GPU: short pieces as one step, long ones op by op, over pages of keys and values.
 
-What is told from a step is the number of rows alone: a step after an answer's last token, the few tokens of a keystroke
-and a draft to be checked are all a step, and cost about the same.
+An answer's next token, the few of a keystroke and a draft to be checked are rows of a step alike, captured and all. A
+prompt is op by op: its products are long enough for the device to be busy while the next operation is launched.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from repotune.infer.engine import Cancelled, Logits
 from repotune.infer.gpu.jobs import Piece
 from repotune.infer.gpu.model import GpuModel
-from repotune.infer.gpu.places import PAGE, Held, Part, Parts
+from repotune.infer.gpu.places import PAGE, Part, Parts, Room
 from repotune.infer.gpu.stages import PLAIN
 from repotune.infer.gpu.steps import Steps
 from repotune.infer.paged.pages import Pages, Stream
@@ -25,10 +25,10 @@ from repotune.infer.paged.pages import Pages, Stream
 MOST_ROWS = 512
 # A piece of so many rows goes into a step, where each row looks up its pages; a longer one looks them up once.
 SHORT = 16
-# Rows of a step, and rows times tokens seen, which bounds what a step takes before it is compiled: 64 rows of 4,096
-# tokens and 8 heads of 128 are 1 GB of keys and values.
+# Rows of a step, and bytes of a layer that they look up, which a step takes twice before it is compiled: for
+# replit-code-v1.5-3b 64 rows of 4,096 tokens.
 _MOST_STEP_ROWS = 64
-_MOST_SEEN = 1 << 18
+_MOST_SEEN = 1 << 30
 
 
 class GpuPasses:
@@ -44,10 +44,11 @@ class GpuPasses:
         config = model.config
         self.config, self.precision = config, str(model.precision)
         count = -(-tokens // PAGE)
-        self._held = Held.layers(config, count + 1, model.dtype, model.device)
-        self.pages = Pages(count, PAGE, config.context, self._copy)
+        self._room = Room(config, count + 1, model.dtype, model.device)
+        self._most_seen = _MOST_SEEN // (2 * model.dtype.itemsize * PAGE * config.kv_heads * config.head_width)
+        self.pages = Pages(count, PAGE, config.context, self._room.copy)
         self._model, self._alone, self._cancelled = model, threading.Lock(), threading.Event()
-        self._steps = Steps(model, self._held, count, self._alone, compiler)
+        self._steps = Steps(model, self._room.layers, count, self._alone, compiler)
 
     @torch.no_grad()
     def compute(self, parts: Sequence[tuple[Stream, Sequence[int], int]]) -> list[Logits]:
@@ -60,7 +61,7 @@ class GpuPasses:
             given: dict[Piece, Logits] = {}
             if long := [piece for piece in pieces if len(piece.ids) > SHORT]:
                 given |= self._split(long, self._prompts(long))
-            for short in _steps(piece for piece in pieces if len(piece.ids) <= SHORT):
+            for short in _steps((piece for piece in pieces if len(piece.ids) <= SHORT), self._most_seen):
                 self._check()
                 given |= self._split(short, self._steps(short)[_wanted(short)])
             for stream, ids, _ in parts:
@@ -100,7 +101,7 @@ class GpuPasses:
             first = end
         place = Parts(order.rotation(positions_R), slots_R, parts)
         x_RD = self._model.embed(ids_R)
-        for layer, held in zip(self._model.layers, self._held, strict=True):
+        for layer, held in zip(self._model.layers, self._room.layers, strict=True):
             self._check()
             x_RD = PLAIN.layer(layer, x_RD, place, held)
         return PLAIN.finish(self._model, x_RD[_wanted(pieces)])
@@ -112,19 +113,15 @@ class GpuPasses:
         ends = np.cumsum([piece.wanted for piece in pieces])
         return {piece: host[end - piece.wanted : end] for piece, end in zip(pieces, ends, strict=True)}
 
-    def _copy(self, page: int, to: int) -> None:
-        for held in self._held:
-            held.copy(page, to)
 
-
-def _steps(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
-    """`pieces` in steps, each bounded in rows and in what they see."""
+def _steps(pieces: Iterator[Piece], most_seen: int) -> Iterator[list[Piece]]:
+    """`pieces` in steps, each bounded in rows and in pages that these see, but for a piece alone."""
     step: list[Piece] = []
     for piece in pieces:
         more = [*step, piece]
         rows = sum(len(each.ids) for each in more)
-        seen = rows * PAGE * max(len(each.pages) for each in more)
-        if step and (rows > _MOST_STEP_ROWS or seen > _MOST_SEEN):
+        seen = rows * max(len(each.pages) for each in more)
+        if step and (rows > _MOST_STEP_ROWS or seen > most_seen):
             yield step
             more = [piece]
         step = more

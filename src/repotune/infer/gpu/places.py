@@ -31,24 +31,27 @@ class Held(NamedTuple):
     keys: Tensor
     values: Tensor
 
-    @classmethod
-    def layers(cls, config: ModelConfig, pages: int, dtype: torch.dtype, device: torch.device) -> list[Held]:
-        """Room for `pages` in every layer. Zeros: what no token has reached is masked, and must be a number."""
-        K, E = config.kv_heads, config.head_width
-        keys = torch.zeros((config.layers, pages, PAGE, K, E), dtype=dtype, device=device)
-        values = torch.zeros((config.layers, pages, K, E, PAGE), dtype=dtype, device=device)
-        return [cls(*layer) for layer in zip(keys, values, strict=True)]
-
     def write(self, slots_R: Tensor, key_RKE: Tensor, value_RKE: Tensor) -> None:
         """Keeps the rows' keys and values in their slots."""
         pages_R, places_R = slots_R // PAGE, slots_R % PAGE
         self.keys[pages_R, places_R] = key_RKE.to(self.keys.dtype)
         self.values[pages_R, :, :, places_R] = value_RKE.to(self.values.dtype)
 
+
+class Room:
+    """Keys and values of all layers in `pages` pages. Zeros: what no token has reached is masked, and must be a number.
+    `layers` are views, one a layer."""
+
+    def __init__(self, config: ModelConfig, pages: int, dtype: torch.dtype, device: torch.device) -> None:
+        L, K, E = config.layers, config.kv_heads, config.head_width
+        self._keys = torch.zeros((L, pages, PAGE, K, E), dtype=dtype, device=device)
+        self._values = torch.zeros((L, pages, K, E, PAGE), dtype=dtype, device=device)
+        self.layers = [Held(*layer) for layer in zip(self._keys, self._values, strict=True)]
+
     def copy(self, page: int, to: int) -> None:
-        """Makes page `to` what `page` is."""
-        for kind in self:
-            kind[to] = kind[page]
+        """Makes page `to` what `page` is, in all layers at once."""
+        for kind in (self._keys, self._values):
+            kind[:, to] = kind[:, page]
 
 
 class Order:

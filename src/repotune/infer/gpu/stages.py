@@ -21,7 +21,7 @@ from repotune.infer.gpu.places import Held, Parts, Rows
 
 # For a GPU. Products of one row are taken apart only where coordinate descent tunes the kernel, and int8 weights are
 # converted within a product of several rows only where products are chosen by trial (torch/_inductor/decomposition.py
-# and scheduler.py).
+# and scheduler.py), which Inductor does on GPUs of 68 multiprocessors and more.
 INDUCTOR: dict[str, Any] = {"coordinate_descent_tuning": True, "max_autotune_gemm": True}
 
 

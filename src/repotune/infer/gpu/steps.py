@@ -1,7 +1,8 @@
 """Steps: a few rows of any streams, in shapes that are compiled and captured once, while others go on op by op.
 
-A bucket is first computed op by op, at once. A thread compiles it beside that, a minute where Inductor has not seen the
-shape on this machine before and seconds where it has, captures it between two passes (a moment) and puts it in place.
+A bucket is first computed op by op, at once. A thread compiles it beside that, captures it between two passes and puts
+it in place: by estimate in a minute where Inductor has not tried its products on this machine before, in seconds where
+it has.
 """
 
 from __future__ import annotations
