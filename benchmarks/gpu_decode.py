@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # where re
 from repotune.infer.decoder import Decoder
 from repotune.infer.gpu.model import GpuModel
 from repotune.infer.gpu.passes import GpuPasses
+from repotune.infer.gpu.places import PAGE
 from repotune.infer.gpu.products import Precision
 from repotune.model.configuration import PRESETS, ModelConfig, ladder, preset
 from repotune.model.network import Network
@@ -98,8 +99,8 @@ def random_network(config: ModelConfig, device: torch.device) -> Network:
 
 def ours(trial: Trial, model: GpuModel, batches: list[int]) -> Iterator[Contestant]:
     """Our engine over `model`, compiled."""
-    tokens = max(batches) * (trial.prompt + trial.steps + 16)
-    passes = GpuPasses(model, tokens, "inductor")
+    whole_pages = trial.prompt + trial.steps + PAGE
+    passes = GpuPasses(model, max(batches) * whole_pages, "inductor")
 
     def run(batch: int) -> float:
         streams = [passes.pages.stream() for _ in range(batch)]
