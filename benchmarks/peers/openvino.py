@@ -69,11 +69,25 @@ def main() -> None:
     generate = open_pipeline(folder, int(threads))
 
     def complete(ids: Sequence[int], count: int) -> Iterator[int]:
-        tokens: SimpleQueue[int] = SimpleQueue()
-        thread = Thread(target=generate, args=(ids, count, tokens.put))
+        tokens: SimpleQueue[int | Exception] = SimpleQueue()
+
+        def put(token: int) -> bool:
+            tokens.put(token)
+            return False
+
+        def write() -> None:
+            try:
+                generate(ids, count, put)
+            except Exception as error:
+                tokens.put(error)
+
+        thread = Thread(target=write)
         thread.start()
         for _ in range(count):
-            yield tokens.get()
+            token = tokens.get()
+            if isinstance(token, Exception):
+                raise token
+            yield token
         thread.join()
 
     answer_requests(complete)

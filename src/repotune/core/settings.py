@@ -217,7 +217,7 @@ class ServeSettings(Section):
     port: int = Field(default=8750, ge=0, le=65535)
     engine: Literal["auto", "ours", "openvino", "torch"] | Annotated[str, Field(pattern=r"^https?://[^/\s]")] = "auto"
     model: str | None = None
-    weights: Literal["auto", "f32", "bf16", "int8", "int4"] = "auto"
+    weights: Literal["auto", "f32", "bf16", "int8", "int4", "fp8"] = "auto"
     index: bool = True
     repeat_tokens: int = Field(default=48, ge=8)
     allowed_licences: tuple[str, ...] = ()

@@ -1,7 +1,6 @@
-"""An engine in plain torch over static caches: exact weights on any machine, bfloat16 on a GPU.
+"""An engine in plain torch over static caches, with exact weights or bfloat16.
 
-It computes what a network computes, for comparisons and for shapes that the CPU engine (`cpu/`) does not know. The path
-on a GPU has not been measured.
+It computes what a network computes, for comparisons and for shapes that the CPU engine (`cpu/`) does not know.
 """
 
 from __future__ import annotations

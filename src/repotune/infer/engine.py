@@ -42,7 +42,7 @@ class Engine(Protocol):
 
     @property
     def precision(self) -> str:
-        """What weights are read as: "f32", "bf16", "int8" or "int4"."""
+        """What weights are read as: "f32", "bf16", "int8", "fp8" or "int4"."""
 
     @property
     def vocabulary(self) -> int:
@@ -64,7 +64,8 @@ class Engine(Protocol):
 
     def extend(self, ids: Sequence[int]) -> Logits:
         """Appends `ids` and returns the logits after each of them, len(ids) × `vocabulary`: the same numbers that as
-        many calls of `step` return, for little more than the time of one. Raises as `step` does."""
+        many calls of `step` return, on a GPU close ones, for little more than the time of one. Raises as `step` does.
+        """
 
     def rewind(self, count: int) -> None:
         """Takes the last `count` tokens back. Raises ValueError where not one would stay."""

@@ -61,7 +61,10 @@ def measure(engine: Engine, rounds: int = 3, patience: float = math.inf) -> Spee
     ends with the completion under way."""
     chance = random.Random(0)
     length = min(PROMPT, engine.context // 2)
-    engine.prefill(_tokens(chance, engine, 16))  # what is compiled or read from disk at the first call
+    engine.prefill(_tokens(chance, engine, length))  # what is compiled or read from disk at the first call
+    engine.step(0)
+    if isinstance(engine, PagedEngine):
+        engine.settle()
     cold, keystrokes, completions, steps = [], [], [], []
     last = time.perf_counter() + patience
     for turn in range(rounds * _COMPLETIONS):

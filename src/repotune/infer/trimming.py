@@ -18,11 +18,13 @@ completion, and the last characters where they read like what stands to the righ
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from repotune.infer.statement import Statement, indentation, load_parser
 
 _OPENERS, _CLOSERS = "([{", ")]}"
+_COMMENT = re.compile(r"\s*(#|//|/\*|\*|--)")
 
 Verdict = Literal["stays", "may end", "ends"]
 
@@ -69,7 +71,7 @@ class Trimmer:
             whole = last or number < len(lines) - 1
             verdict = self._judge(line, lines[max(0, number - 2) : number], whole)
             if verdict == "stays" and number:
-                verdict = self._in_statement(line, end, whole)
+                verdict = self._in_statement(lines[number:], end, last)
             if verdict != "stays":
                 return self._text[: max(0, end)].rstrip(), verdict == "ends"
             end += len(line) + 1
@@ -90,8 +92,22 @@ class Trimmer:
             return "ends" if line.rstrip() in enders else "stays"
         return "may end" if any(ender.startswith(line.rstrip()) for ender in enders) else "stays"
 
-    def _in_statement(self, line: str, start: int, whole: bool) -> Verdict:
-        """Whether the line that begins at `start` of the text ends the completion before it (rule 6)."""
+    def _in_statement(self, lines: list[str], start: int, last: bool) -> Verdict:
+        """Whether the first of `lines`, which begins at `start` of the text, ends the completion before it (rule 6).
+        A comment does if what comes behind it does."""
+        verdict = self._begins_another(lines[0], start, last or len(lines) > 1)
+        if verdict != "ends" or not _COMMENT.match(lines[0]):
+            return verdict
+        telling = (number for number, line in enumerate(lines) if line.strip() and not _COMMENT.match(line))
+        number = next(telling, None)
+        if number is None:
+            return "ends" if last else "may end"
+        if indentation(lines[number]) != indentation(self._head):
+            return "ends"
+        return self._begins_another(lines[number], start, last or number < len(lines) - 1)
+
+    def _begins_another(self, line: str, start: int, whole: bool) -> Verdict:
+        """The same of `line` as if it stood at `start`."""
         if self._statement is None or not line.strip() or indentation(line) != indentation(self._head):
             return "stays"
         ended = self._statement.ends_before(line.strip() if whole else line.lstrip(), self._text[:start], whole)

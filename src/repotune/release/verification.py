@@ -16,15 +16,13 @@ from repotune.evaluate.completions import complete_by_engine, item_prompt
 from repotune.evaluate.own_code.held_out import read_held_out
 from repotune.evaluate.own_code.items import KINDS, Item, draw_items
 from repotune.evaluate.scores import Score, clustered_mean, edit_similarity, exact_match
-from repotune.infer.cpu.packed import Bits, packed_name
+from repotune.infer.cpu.packed import packed_name
 from repotune.infer.engine import Engine
 from repotune.infer.index.cursor import Cursor
 from repotune.infer.index.drafting import IndexDrafter
-from repotune.infer.opening import Weights, open_engine
+from repotune.infer.opening import BITS, open_engine, open_ours
 from repotune.infer.speculation import DraftedEngine
 from repotune.tokenizer.encoding import Codec, load_codec
-
-_PACKED: tuple[tuple[Weights, Bits], ...] = (("int8", 8), ("int4", 4))
 
 Answer = Callable[[Item, Sequence[int]], str]
 """From a hole and the prompt that asks for it to the text that is put there."""
@@ -58,7 +56,7 @@ def verify_release(release: Path, corpus: Path, count: int, console: Console) ->
 
     Raises UserError where the release has no packed weights, or no file is held out.
     """
-    kinds: list[Weights] = [kind for kind, bits in _PACKED if (release / packed_name(bits)).is_file()]
+    kinds = {kind: bits for kind, bits in BITS.items() if (release / packed_name(bits)).is_file()}
     if not kinds:
         raise UserError(f"{release} has no packed weights.", 'release.packed = ["int8"] in repotune.toml writes them')
     items = draw_items(read_held_out(corpus), KINDS, count, seed=1)
@@ -77,8 +75,8 @@ def verify_release(release: Path, corpus: Path, count: int, console: Console) ->
 
     exact = answers("f32", _alone(network, codec))
     found = []
-    for kind in kinds:
-        engine = open_engine(release, kind)
+    for kind, bits in kinds.items():
+        engine = open_ours(release, bits)
         rounded = answers(kind, _alone(engine, codec))
         found.append(_compared(items, kind, rounded, "f32", exact, exactly=False))
         drafted = answers(f"{kind} with drafts", _with_drafts(engine, codec))

@@ -52,7 +52,7 @@ from repotune.tokenizer.encoding import Codec, load_codec
 
 KS = (1, 10, 100)
 SYNTAX = "syntax"
-_BYTES = {"f32": 4, "bf16": 2, "int8": 1, "int4": 0.5}
+_BYTES = {"f32": 4, "bf16": 2, "int8": 1, "fp8": 1, "int4": 0.5}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from repotune.model.configuration import ModelConfig
 
 # Whole contexts that have room at once, those under way and those kept for the next keystroke, in a share of memory:
 # the server's four streams at their longest, and some files that one comes back to.
-_CONTEXTS = 5
+_CONTEXTS = 6
 _LEAST_TOKENS = 2560  # of short contexts: fifty streams of three pages
 _SHARE = 0.25
 

@@ -39,6 +39,7 @@ class GpuPasses:
     """
 
     most_rows = MOST_ROWS
+    rows_beside_steps = MOST_ROWS  # milliseconds, by arithmetic
 
     def __init__(self, model: GpuModel, tokens: int, compiler: str | None) -> None:
         config = model.config

@@ -15,10 +15,6 @@ from repotune.infer.engine import Cancelled, Logits
 from repotune.infer.paged.pages import Stream
 from repotune.infer.paged.passes import Passes
 
-# New rows of prompts in a pass that also has tokens of other streams: these wait for it, 64 rows about 40 ms for 100M
-# parameters on two cores, where a token takes 5.
-_PROMPT_ROWS_BESIDE_STEPS = 64
-
 
 class Request:
     """Ids to append to a stream, and how many rows of logits are wanted from their end."""
@@ -107,7 +103,7 @@ class Batcher:
         room = self._passes.most_rows
         for request in alive:
             left = len(request.ids) - request.taken
-            most = room if left == 1 or len(alive) == 1 else min(room, _PROMPT_ROWS_BESIDE_STEPS)
+            most = room if left == 1 or len(alive) == 1 else min(room, self._passes.rows_beside_steps)
             rows = min(left, most)
             if rows:
                 chosen.append((request, rows))

@@ -102,6 +102,10 @@ class PagedEngine:
             if self._request is not None:
                 self._shared.batcher.cancel(self._request)
 
+    def settle(self) -> None:
+        """Waits until what was computed so far is as quick as it will be (`Passes.settle`)."""
+        self._passes.settle()
+
     def stats(self) -> EngineStats:
         """What was done since the engine was opened."""
         return self._stats

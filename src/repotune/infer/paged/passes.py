@@ -26,6 +26,10 @@ class Passes(Protocol):
         """Rows computed in one pass, at most."""
 
     @property
+    def rows_beside_steps(self) -> int:
+        """New rows of prompts in a pass that also has tokens of other streams, which wait for it."""
+
+    @property
     def pages(self) -> Pages:
         """Where the streams' keys and values lie."""
 
@@ -42,3 +46,6 @@ class Passes(Protocol):
 
     def resume(self) -> None:
         """Takes an earlier `cancel` back."""
+
+    def settle(self) -> None:
+        """Waits for what is done once for the shapes that were computed, beside the passes, to make them quicker."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import hashlib
+import os
 import platform
 import subprocess
 import sys
@@ -93,9 +94,11 @@ def _object() -> bytes:
 
 
 def _path() -> Path | None:
-    """Where the object file of this machine is kept: a home may be shared by machines of several processors."""
+    """Where the object file of this machine is kept: a home may be shared by machines of several processors, and numba
+    may be told of another one (`instructions.processor`)."""
     folder = cache.cache_folder()
-    return folder and folder / f"passes-{digest([processor_name(), sorted(cpu_flags())])[:16]}.o"
+    told = [os.environ.get(name, "") for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")]
+    return folder and folder / f"passes-{digest([processor_name(), sorted(cpu_flags()), told])[:16]}.o"
 
 
 def _read(path: Path) -> bytes | None:
