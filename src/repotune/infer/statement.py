@@ -28,7 +28,7 @@ _LABELS = frozenset(["case", "default", "when"])
 _WORD = re.compile(r"\w+")
 _BEGINNING = re.compile(r"[\w@#\"'`/$~\[]")
 # By parts of the names that grammars give to their nodes.
-_CLAUSE = re.compile(r"clause|else|elif|elsif|catch|except|finally|rescue|ensure|case|default")
+_CLAUSE = re.compile(r"clause|else|elif|elsif|catch|except|finally|rescue|ensure|case|default|comment")
 _BEFORE_DEFINITION = re.compile(r"decorator|annotation|attribute|modifier|template")
 _DEFINITION = re.compile(r"func|method|class|interface|struct|trait|impl|enum|constructor|decorated|type_decl|export")
 _OF_MEMBERS = re.compile(r"class|interface|struct|trait|impl|enum|object|namespace")
