@@ -5,7 +5,7 @@ Static: the buffers are as long as the context and are never copied. Pages that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -47,6 +47,13 @@ def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
     """
     length = min(len(first), len(second))
     return next((position for position in range(length) if first[position] != second[position]), length)
+
+
+def most_held(sequences: Iterable[Sequence[int]], ids: Sequence[int]) -> int:
+    """How many of the first of `ids`, the last left out, one of `sequences` begins with, of which it is at least half:
+    others are not gone on with."""
+    shared = ((common_prefix(tokens, ids), len(tokens)) for tokens in sequences)
+    return max((min(count, len(ids) - 1) for count, length in shared if 2 * count >= length), default=0)
 
 
 def choose_cache(caches: list[Cache], ids: Sequence[int]) -> tuple[Cache, int]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from repotune.infer.cache import Cache, choose_cache
+from repotune.infer.cache import Cache, choose_cache, most_held
 from repotune.infer.engine import Cancelled, EngineStats, Logits, check_ids
 from repotune.infer.layers import Layer, Linear, Norm, Places
 from repotune.model.network import Network
@@ -59,6 +59,10 @@ class Decoder:
         other = copy.copy(self)
         other._begin()
         return other
+
+    def held(self, ids: Sequence[int]) -> int:
+        """See `Engine.held`."""
+        return most_held((cache.tokens for cache in self._caches), ids)
 
     @torch.inference_mode()
     def prefill(self, ids: Sequence[int]) -> Logits:

@@ -34,7 +34,8 @@ class EngineStats:
 
 
 class Engine(Protocol):
-    """A language model over token ids. One call at a time; only `cancel` and `stats` may come from another thread."""
+    """A language model over token ids. One call at a time; only `held`, `cancel` and `stats` may come from another
+    thread."""
 
     @property
     def context(self) -> int:
@@ -47,6 +48,9 @@ class Engine(Protocol):
     @property
     def vocabulary(self) -> int:
         """The length of the logits."""
+
+    def held(self, ids: Sequence[int]) -> int:
+        """How many of the first of `ids` a prefill would not have to compute now. From any thread."""
 
     def prefill(self, ids: Sequence[int]) -> Logits:
         """Begins a sequence with `ids` and returns the logits of the next token, float32 of length `vocabulary`.

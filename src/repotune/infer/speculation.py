@@ -33,6 +33,10 @@ class DraftedEngine:
         """See `Drafter.open_file`; holds until it is called again."""
         self._drafter.open_file(before, behind)
 
+    def held(self, ids: Sequence[int]) -> int:
+        """See `Engine.held`."""
+        return self._engine.held(ids)
+
     def prefill(self, ids: Sequence[int]) -> Logits:
         """See `Engine.prefill`."""
         self._held, self._ahead, self._rows = len(ids), [], []

@@ -11,6 +11,10 @@ from repotune.serve.source import Ask, PromptTooLongError
 from repotune.tokenizer.encoding import Codec
 
 _AT_HAND = 20_000  # characters on either side of the cursor
+# Seconds for the prompt of a first answer in a place that was not read before: with 16 tokens it is shown in a quarter
+# of a second. It sees so much of the file, and at least so many tokens; the rest is read while one looks at it.
+_IN_TIME, _LEAST_READ = 0.15, 256
+_STEADY = 0.7
 _UNTRIMMED = 2**31  # as the room for a prompt: its whole text is encoded
 
 
@@ -21,6 +25,7 @@ class Local:
         self.context = engine.context
         self._codec = codec
         self._scheduler = Scheduler(engine, codec)
+        self._near = engine.context
 
     @property
     def running(self) -> int:
@@ -56,10 +61,22 @@ class Local:
             return Task(prompt, ask.max_tokens, ask.sampling, ask.stop, urgent=False)
         # An editor sends whole files: what lies far from the gap is left out. At least half of the context is prompt.
         max_tokens = min(ask.max_tokens, self.context // 2)
-        prompt = infilling_prompt(self._codec, ask.prefix, ask.suffix, ask.path, self.context - max_tokens)
-        left = self.context - max_tokens - len(prompt)
+        room = self.context - max_tokens
+        prompt = infilling_prompt(self._codec, ask.prefix, ask.suffix, ask.path, room)
+        prompt = [*other_files(self._codec, ask.extras, room - len(prompt)), *prompt]
+        further: list[int] = []
+        near = self._readable()
+        if max_tokens > 1 and len(prompt) - self._scheduler.held(prompt) > near:
+            further, prompt = prompt, infilling_prompt(self._codec, ask.prefix, ask.suffix, ask.path, near)
         # The prompt may leave out much of the file; what the file repeats is looked up in more of it.
         before = self._codec.encode(ask.prefix[-_AT_HAND:])
         behind = self._codec.encode(ask.suffix[:_AT_HAND])
-        prompt = [*other_files(self._codec, ask.extras, left), *prompt]
-        return Task(prompt, max_tokens, ask.sampling, ask.stop, before=before, behind=behind)
+        return Task(prompt, max_tokens, ask.sampling, ask.stop, before=before, behind=behind, further=further)
+
+    def _readable(self) -> int:
+        """How many tokens of a prompt are read in time. The same as before unless it is quite another number: with it a
+        prompt's beginning moves, and what was read of that is lost."""
+        now = max(_LEAST_READ, int(min(self._scheduler.rate * _IN_TIME, self.context)))
+        if not _STEADY < now / self._near < 1 / _STEADY:
+            self._near = now
+        return self._near

@@ -3,14 +3,18 @@
 The event loop admits a task and reads its pieces; the threads compute them, together where the engine can. A generation
 that nobody reads any more is cancelled at once: in the queue it is dropped, under way it ends at the engine's next
 layer or token. What somebody waits for at a cursor goes before longer texts, and has a stream that these never take.
+
+When an answer is out, and nobody waits, its stream reads on: what the prompt left out to be in time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from repotune.infer.assistance import AssistedEngine
@@ -21,13 +25,14 @@ from repotune.serve.source import BusyError
 from repotune.tokenizer.encoding import Codec
 
 STREAMS = 4  # together they cost a pass little more than one: its time is that of reading the weights
+_TELLING = 128  # tokens: a shorter prompt's time says little of a long one's
 QUEUE_LIMIT = 32  # a team's editors at one moment; beyond it an answer would come too late to be of use
 
 
 @dataclass(frozen=True)
 class Task:
     """What the engine is asked: to continue `prompt` (token ids). Somebody waits at a cursor for what is `urgent`;
-    `before` and `behind` it stand the ids of the file at hand."""
+    `before` and `behind` it stand the ids of the file at hand; `further` is a prompt to be read after the answer."""
 
     prompt: list[int]
     max_tokens: int
@@ -36,6 +41,7 @@ class Task:
     urgent: bool = True
     before: list[int] = field(default_factory=list)
     behind: list[int] = field(default_factory=list)
+    further: list[int] = field(default_factory=list)
 
 
 class Generation:
@@ -76,10 +82,12 @@ class Scheduler:
     def __init__(
         self, engine: AssistedEngine, codec: Codec, queue_limit: int = QUEUE_LIMIT, streams: int = STREAMS
     ) -> None:
-        self._codec = codec
+        self._codec, self._engine = codec, engine
         self._limit = queue_limit
         self._waiting: deque[Generation] = deque()
         self._running: dict[Generation, AssistedEngine] = {}
+        self._reading: list[AssistedEngine] = []
+        self._rate = math.inf
         self._closed = False
         self._changed = threading.Condition()
         engines = [engine, *(engine.another() for _ in range(1, streams))]
@@ -99,6 +107,7 @@ class Scheduler:
             self._closed = True
             for generation in [*self._waiting, *self._running]:
                 self._cancel(generation)
+            self._stop_reading()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
@@ -115,6 +124,15 @@ class Scheduler:
     def limit(self) -> int:
         return self._limit
 
+    @property
+    def rate(self) -> float:
+        """Tokens of a prompt that are read in a second, by the latest prompts; infinite before any."""
+        return self._rate
+
+    def held(self, prompt: list[int]) -> int:
+        """How many of the first of them need not be read."""
+        return self._engine.held(prompt)
+
     def admit(self, task: Task) -> Generation:
         """Puts `task` at the end of the queue. Raises BusyError when the queue is full. Call it on the event loop."""
         generation = Generation(task, self)
@@ -122,6 +140,7 @@ class Scheduler:
             if len(self._waiting) >= self._limit or self._closed:
                 raise BusyError(f"{len(self._waiting)} requests are waiting already")
             self._waiting.append(generation)
+            self._stop_reading()
             self._changed.notify_all()  # not each stream takes each task
         return generation
 
@@ -137,6 +156,11 @@ class Scheduler:
             self._waiting.remove(generation)
             generation.deliver(None)
         generation.cancelled.set()
+
+    def _stop_reading(self) -> None:
+        """Under the lock, as `_cancel`."""
+        for engine in self._reading:
+            engine.cancel()
 
     def _next(self, engine: AssistedEngine, urgent_only: bool) -> Generation | None:
         """Waits for a generation to run on `engine`: the first that is urgent, else the first. None at the end."""
@@ -165,6 +189,20 @@ class Scheduler:
                 del self._running[generation]
                 engine.end()  # a cancel that came too late is not for the next one
             generation.deliver(None)
+            if generation.task.further:
+                self._read(generation.task.further, engine)
+
+    def _read(self, prompt: list[int], engine: AssistedEngine) -> None:
+        """Has `prompt` in the engine's cache before it is asked for, where nobody else computes or comes."""
+        with self._changed:
+            if self._waiting or self._running or self._closed:
+                return
+            self._reading.append(engine)
+        with suppress(Cancelled, PagesFullError):
+            engine.prefill(prompt)
+        with self._changed:
+            self._reading.remove(engine)
+            engine.end()
 
     def _generate(self, generation: Generation, engine: AssistedEngine) -> None:
         if generation.cancelled.is_set():
@@ -180,4 +218,11 @@ class Scheduler:
                 after, first = engine.stats(), False
                 generation.cached_tokens = after.reused_tokens - before.reused_tokens
                 generation.prefill_seconds = after.prefill_seconds - before.prefill_seconds
+                self._measure(len(task.prompt) - generation.cached_tokens, generation.prefill_seconds)
             generation.deliver(piece)
+
+    def _measure(self, tokens: int, seconds: float) -> None:
+        """Takes note of a prompt's speed; half of what is known is the latest, as a machine has other things to do."""
+        if tokens >= _TELLING and seconds > 0:
+            rate = tokens / seconds
+            self._rate = rate if math.isinf(self._rate) else (self._rate + rate) / 2

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repotune.core.errors import UserError
-from repotune.infer.cache import common_prefix
+from repotune.infer.cache import common_prefix, most_held
 from repotune.infer.engine import Cancelled, EngineStats, Logits, check_ids
 from repotune.model.configuration import ModelConfig
 from repotune.model.weights import load_model
@@ -64,6 +64,10 @@ class OpenvinoEngine:
         self._sequence: _Sequence | None = None
         self._cancelled = threading.Event()
         self._stats = EngineStats()
+
+    def held(self, ids: Sequence[int]) -> int:
+        """See `Engine.held`."""
+        return self._pool.held(ids)
 
     def prefill(self, ids: Sequence[int]) -> Logits:
         """See `Engine.prefill`."""
@@ -237,6 +241,10 @@ class _Pool:
                 sequence, kept = self._idle.pop() if len(self._idle) >= IDLE else _Sequence(self._compiled), 0
         sequence.keep(kept)
         return sequence
+
+    def held(self, ids: Sequence[int]) -> int:
+        with self._lock:
+            return most_held((sequence.tokens for sequence in self._idle), ids)
 
     def give_back(self, sequence: _Sequence) -> None:
         with self._lock:

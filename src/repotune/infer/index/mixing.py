@@ -61,6 +61,10 @@ class MixedEngine:
         if isinstance(self._engine, DraftedEngine):
             self._engine.open_file(before, behind)
 
+    def held(self, ids: Sequence[int]) -> int:
+        """See `Engine.held`."""
+        return self._engine.held(ids)
+
     def prefill(self, ids: Sequence[int]) -> Logits:
         """See `Engine.prefill`."""
         logits = self._engine.prefill(ids)

@@ -42,6 +42,10 @@ class PagedEngine:
         """See `Engine.another`."""
         return PagedEngine(self._passes, self._shared)
 
+    def held(self, ids: Sequence[int]) -> int:
+        """See `Engine.held`."""
+        return self._shared.shelf.held(ids)
+
     def prefill(self, ids: Sequence[int]) -> Logits:
         """See `Engine.prefill`."""
         started = time.perf_counter()

@@ -33,15 +33,25 @@ class Shelf:
         on itself. Of another the beginning is shared: a header, the same other files put before two texts, or a prompt
         whose answer is still under way when the next key is struck.
         """
-        wanted = np.asarray(ids, np.int64)
         with self._lock:
-            streams = [*self._kept, *self._used]
-            shared = [common_prefix(np.array(stream.tokens, np.int64), wanted) for stream in streams]
-            best = max(range(len(shared)), key=shared.__getitem__, default=-1)
-            length = min(shared[best], len(ids) - 1) if shared else 0
-            taken = self._begin(streams[best], length) if length else self._pages.stream()
+            best, length = self._nearest(ids)
+            taken = self._begin(best, length) if best is not None else self._pages.stream()
             self._used.append(taken)
             return taken
+
+    def held(self, ids: Sequence[int]) -> int:
+        """How many of the first of `ids` a stream has, but for the last of them."""
+        with self._lock:
+            return self._nearest(ids)[1]
+
+    def _nearest(self, ids: Sequence[int]) -> tuple[Stream | None, int]:
+        """The stream that begins with most of `ids`, the last left out, and with how many; None where none does."""
+        wanted = np.asarray(ids, np.int64)
+        streams = [*self._kept, *self._used]
+        shared = [common_prefix(np.array(stream.tokens, np.int64), wanted) for stream in streams]
+        best = max(range(len(shared)), key=shared.__getitem__, default=-1)
+        length = min(shared[best], len(ids) - 1) if shared else 0
+        return (streams[best], length) if length else (None, 0)
 
     def _begin(self, stream: Stream, length: int) -> Stream:
         if stream not in self._kept:
