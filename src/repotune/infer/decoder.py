@@ -9,7 +9,6 @@ import copy
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -74,13 +73,7 @@ class Decoder:
         for start in range(reused, len(ids), CHUNK):
             x_TD = self._advance(cache, ids[start : start + CHUNK])
         logits_V: Logits = self._logits(x_TD[-1:])[0]
-        self._stats = replace(
-            self._stats,
-            prompts=self._stats.prompts + 1,
-            prompt_tokens=self._stats.prompt_tokens + len(ids),
-            reused_tokens=self._stats.reused_tokens + reused,
-            prefill_seconds=self._stats.prefill_seconds + time.perf_counter() - started,
-        )
+        self._stats = self._stats.with_prompt(len(ids), reused, started)
         return logits_V
 
     def step(self, token: int) -> Logits:
@@ -97,11 +90,7 @@ class Decoder:
             raise ValueError("a sequence begins with a prefill")
         check_ids(ids, self.vocabulary, room=self.context - len(cache.tokens), context=self.context)
         logits_TV = self._logits(self._advance(cache, ids))
-        self._stats = replace(
-            self._stats,
-            steps=self._stats.steps + 1,
-            step_seconds=self._stats.step_seconds + time.perf_counter() - started,
-        )
+        self._stats = self._stats.with_step(started)
         return logits_TV
 
     def rewind(self, count: int) -> None:

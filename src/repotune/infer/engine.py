@@ -5,8 +5,9 @@ Text, prompts and sampling live outside of it (`prompts`, `decoding`), so anothe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +32,20 @@ class EngineStats:
     steps: int = 0
     prefill_seconds: float = 0.0
     step_seconds: float = 0.0
+
+    def with_prompt(self, tokens: int, reused: int, started: float) -> EngineStats:
+        """These and a prompt, which began at `started` (time.perf_counter) and ends now."""
+        return replace(
+            self,
+            prompts=self.prompts + 1,
+            prompt_tokens=self.prompt_tokens + tokens,
+            reused_tokens=self.reused_tokens + reused,
+            prefill_seconds=self.prefill_seconds + time.perf_counter() - started,
+        )
+
+    def with_step(self, started: float) -> EngineStats:
+        """These and a step, likewise."""
+        return replace(self, steps=self.steps + 1, step_seconds=self.step_seconds + time.perf_counter() - started)
 
 
 class Engine(Protocol):

@@ -33,7 +33,7 @@ def running_server(
 
     Raises UserError, with the end of the log, where it does not start. The server is gone when the block ends.
     """
-    command = [sys.executable, "-m", "repotune.serve.process", str(release_folder), settings.model_dump_json()]
+    command = [sys.executable, "-P", "-m", "repotune.serve.process", str(release_folder), settings.model_dump_json()]
     command += [str(index)] if index else []
     with (
         log_path.open("w", encoding="utf-8") as log,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,13 +78,7 @@ class OpenvinoEngine:
         reused = len(self._sequence.tokens)
         for start in range(reused, len(ids), CHUNK):
             logits_1V = self._advance(self._sequence, ids[start : start + CHUNK], wanted=1)
-        self._stats = replace(
-            self._stats,
-            prompts=self._stats.prompts + 1,
-            prompt_tokens=self._stats.prompt_tokens + len(ids),
-            reused_tokens=self._stats.reused_tokens + reused,
-            prefill_seconds=self._stats.prefill_seconds + time.perf_counter() - started,
-        )
+        self._stats = self._stats.with_prompt(len(ids), reused, started)
         logits_V: Logits = logits_1V[0]
         return logits_V
 
@@ -100,11 +93,7 @@ class OpenvinoEngine:
         sequence = self._under_way()
         check_ids(ids, self.vocabulary, self.context - len(sequence.tokens), self.context)
         logits_TV = self._advance(sequence, ids, wanted=len(ids))
-        self._stats = replace(
-            self._stats,
-            steps=self._stats.steps + 1,
-            step_seconds=self._stats.step_seconds + time.perf_counter() - started,
-        )
+        self._stats = self._stats.with_step(started)
         return logits_TV
 
     def rewind(self, count: int) -> None:

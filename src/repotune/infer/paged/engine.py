@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from repotune.infer.engine import Cancelled, EngineStats, Logits, check_ids
 from repotune.infer.paged.batching import Batcher, Request
@@ -54,13 +53,7 @@ class PagedEngine:
         self._stream = self._shared.shelf.take(ids)
         reused = len(self._stream.tokens)
         logits_V: Logits = self._compute(self._stream, ids[reused:], 1)[0]
-        self._stats = replace(
-            self._stats,
-            prompts=self._stats.prompts + 1,
-            prompt_tokens=self._stats.prompt_tokens + len(ids),
-            reused_tokens=self._stats.reused_tokens + reused,
-            prefill_seconds=self._stats.prefill_seconds + time.perf_counter() - started,
-        )
+        self._stats = self._stats.with_prompt(len(ids), reused, started)
         return logits_V
 
     def step(self, token: int) -> Logits:
@@ -75,11 +68,7 @@ class PagedEngine:
             raise ValueError("a sequence begins with a prefill")
         check_ids(ids, self.vocabulary, room=self.context - len(self._stream.tokens), context=self.context)
         logits_TV = self._compute(self._stream, ids, len(ids))
-        self._stats = replace(
-            self._stats,
-            steps=self._stats.steps + 1,
-            step_seconds=self._stats.step_seconds + time.perf_counter() - started,
-        )
+        self._stats = self._stats.with_step(started)
         return logits_TV
 
     def rewind(self, count: int) -> None:

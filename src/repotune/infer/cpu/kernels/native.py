@@ -110,7 +110,8 @@ def _read(path: Path) -> bytes | None:
 
 
 def _build(path: Path) -> bytes:
-    command = [sys.executable, "-m", "repotune.infer.cpu.kernels.building", str(path)]
+    # -P: not from the folder that one happens to be in, which may hold anybody's types.py.
+    command = [sys.executable, "-P", "-m", "repotune.infer.cpu.kernels.building", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     code = _read(path)
     if code is None:
