@@ -59,3 +59,8 @@ def test_a_release_without_packed_weights_is_refused(workspace: Path, tmp_path: 
     (release / packed_name(8)).unlink()
     with pytest.raises(UserError, match="no packed weights"):
         verify_release(release, workspace / "corpus", 3, QUIET)
+
+
+def test_nothing_asked_for_is_refused(workspace: Path) -> None:
+    with pytest.raises(UserError, match="0 holes of each kind cannot be asked for"):
+        verify_release(workspace / "release", workspace / "corpus", 0, QUIET)

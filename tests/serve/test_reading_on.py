@@ -164,3 +164,28 @@ def test_reading_on_gives_way(engine: AssistedEngine, codec: Codec, ends: str, m
         assert waits._cancelled.is_set()
 
     asyncio.run(ask())
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_stream_outlives_reading_that_fails(
+    engine: AssistedEngine, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "Scheduler", partial(Scheduler, streams=1))
+    prefill, failed = engine.prefill, threading.Event()
+
+    def fail(ids: Sequence[int]) -> Logits:
+        if len(ids) <= NEAR:
+            return prefill(ids)
+        failed.set()
+        raise RuntimeError("the memory is broken")
+
+    monkeypatch.setattr(engine, "prefill", fail)
+
+    async def ask() -> None:
+        source = started(engine, codec)
+        await answer(source, PREFIX)
+        assert await asyncio.to_thread(failed.wait, 60)
+        assert (await answer(source, PREFIX + "v")).completion_tokens == 3
+        await source.close()
+
+    asyncio.run(ask())

@@ -61,7 +61,7 @@ class Decoder:
 
     def held(self, ids: Sequence[int]) -> int:
         """See `Engine.held`."""
-        return most_held((cache.tokens for cache in self._caches), ids)
+        return most_held((list(cache.tokens) for cache in self._caches), ids)  # copies: a pass may extend them
 
     @torch.inference_mode()
     def prefill(self, ids: Sequence[int]) -> Logits:

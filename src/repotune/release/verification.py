@@ -54,8 +54,10 @@ def verify_release(release: Path, corpus: Path, count: int, console: Console) ->
     """Asks for `count` holes of each kind in the held-out files of `corpus`: a row for each packed weights that
     `release` has, and one with drafts from the open file for each.
 
-    Raises UserError where the release has no packed weights, or no file is held out.
+    Raises UserError where the release has no packed weights, no file is held out, or nothing is asked for.
     """
+    if count < 1:
+        raise UserError(f"{count} holes of each kind cannot be asked for.", "--items 20")
     kinds = {kind: bits for kind, bits in BITS.items() if (release / packed_name(bits)).is_file()}
     if not kinds:
         raise UserError(f"{release} has no packed weights.", 'release.packed = ["int8"] in repotune.toml writes them')

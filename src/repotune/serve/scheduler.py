@@ -198,7 +198,7 @@ class Scheduler:
             if self._waiting or self._running or self._closed:
                 return
             self._reading.append(engine)
-        with suppress(Cancelled, PagesFullError):
+        with suppress(Exception):  # whatever it is, who asks for this prompt next is told; the thread lives on
             engine.prefill(prompt)
         with self._changed:
             self._reading.remove(engine)

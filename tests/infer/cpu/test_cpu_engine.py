@@ -16,6 +16,8 @@ from repotune.infer.cpu.packed import PackedModel
 from repotune.infer.cpu.packing import pack_network
 from repotune.infer.engine import Cancelled
 from repotune.infer.paged.engine import PagedEngine
+from repotune.infer.paged.pages import Pages
+from repotune.infer.paged.shelf import Shelf
 from repotune.model.weights import load_model
 
 VOCABULARY = 1024
@@ -145,6 +147,29 @@ def test_a_key_struck_while_an_answer_is_under_way_computes_one_token(model: Pac
     assert second.stats().reused_tokens == 203
     np.testing.assert_array_equal(first.step(9), cpu_engine(model, 1).prefill([*ids, 9]))
     np.testing.assert_array_equal(second.step(9), cpu_engine(model, 1).prefill([*ids, 5, 9]))
+
+
+def test_a_stream_can_be_compared_while_it_grows() -> None:
+    """The next key is struck while an answer is under way: the pass must be able to add to what is being read."""
+    pages = Pages(count=200, size=16, context=3000, copy=lambda page, to: None)
+    shelf, ids = Shelf(pages), tokens(2000)
+    growing = shelf.take(ids)
+    growing.tokens.extend(ids)
+    ended = threading.Event()
+
+    def grow() -> None:
+        while not ended.is_set():
+            growing.tokens.extend(ids[:8])
+            del growing.tokens[len(ids) :]
+
+    with ThreadPoolExecutor(1) as threads:
+        under_way = threads.submit(grow)
+        try:
+            held = {shelf.held(ids) for _ in range(300)}
+        finally:
+            ended.set()
+        under_way.result()
+    assert held == {len(ids) - 1}
 
 
 def test_more_texts_than_have_room_are_answered(model: PackedModel) -> None:

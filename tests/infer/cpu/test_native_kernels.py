@@ -55,6 +55,7 @@ def test_they_compute_the_bits_that_numba_computes(llama_folder: Path, monkeypat
 def test_other_machines_let_numba_load_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native.platform, "machine", lambda: "aarch64")
     assert native.open_kernels.__wrapped__() == native.Kernels(forward.lead, forward.help_out)
+    assert native.are_compiled()
 
 
 def test_an_engine_loads_neither_compiler_nor_torch(llama_folder: Path, tmp_path: Path) -> None:
@@ -139,6 +140,8 @@ def test_what_is_not_known_is_refused(code: bytes) -> None:
         load_object(b"#!/bin/sh\n" + code)
     with pytest.raises(ValueError, match="no object file of x86-64"):
         load_object(code[:18] + struct.pack("<H", 183) + code[20:])  # ARM's
+    with pytest.raises(ValueError, match="damaged"):  # no section is a table of symbols
+        load_object(code[:60] + struct.pack("<H", 2) + code[62:])
     with pytest.raises(ValueError, match="there is no sched_yielp"):
         load_object(code.replace(b"sched_yield\0", b"sched_yielp\0"))
 

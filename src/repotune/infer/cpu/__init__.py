@@ -1,1 +1,1 @@
-"""The engine on a CPU: packed weights, pages of keys and values, and streams computed together."""
+"""The engine on a CPU: packed weights, and the kernels that compute passes with them."""

@@ -48,7 +48,9 @@ class Shelf:
         """The stream that begins with most of `ids`, the last left out, and with how many; None where none does."""
         wanted = np.asarray(ids, np.int64)
         streams = [*self._kept, *self._used]
-        shared = [common_prefix(np.array(stream.tokens, np.int64), wanted) for stream in streams]
+        # Slices, which are copied with Python's lock: numpy lets go of it while it reads an array, which nobody can
+        # extend meanwhile, and the pass that computes one of these streams does.
+        shared = [common_prefix(np.array(stream.tokens[:], np.int64), wanted) for stream in streams]
         best = max(range(len(shared)), key=shared.__getitem__, default=-1)
         length = min(shared[best], len(ids) - 1) if shared else 0
         return (streams[best], length) if length else (None, 0)

@@ -61,7 +61,7 @@ def open_kernels() -> Kernels:
     cannot be had."""
     if reason := lacking():
         raise UserError(f"The engine does not run here: {reason}.", "serve.engine: openvino, torch or a URL")
-    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+    if not _loads_objects():
         from repotune.infer.cpu.kernels.forward import help_out, lead
 
         return Kernels(lead, help_out)
@@ -70,9 +70,15 @@ def open_kernels() -> Kernels:
 
 
 def are_compiled() -> bool:
-    """Whether `open_kernels` needs no compiler."""
+    """Whether `open_kernels` needs no compiler; where numba keeps what it compiled, it alone knows."""
+    if not _loads_objects():
+        return True
     path = _path()
     return path is not None and _read(path) is not None
+
+
+def _loads_objects() -> bool:
+    return (sys.platform, platform.machine()) == ("linux", "x86_64")
 
 
 def sealed(code: bytes) -> bytes:

@@ -52,8 +52,8 @@ def load_object(code: bytes) -> dict[str, int]:
     try:
         sections = list(_sections(code))
         return _load(code, sections)
-    except (struct.error, IndexError) as error:
-        raise ValueError(f"the object file is cut short: {error}") from error
+    except (struct.error, IndexError, KeyError, StopIteration) as error:
+        raise ValueError(f"the object file is damaged or cut short: {error}") from error
 
 
 def _load(code: bytes, sections: list[_Section]) -> dict[str, int]:
